@@ -1,0 +1,115 @@
+"""A table encoded to arrays: dense, or ragged as spans over one flat array.
+
+N rows, B examples of a batch, T longest span of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Spans over one flat array. They may overlap: a document, a window, a history and a packed row are all spans."""
+
+    values: Array  # (total, ...)
+    starts: Array  # (N,) int64
+    lengths: Array  # (N,) int64
+
+    @staticmethod
+    def of(values: Array, lengths: Sequence[int] | Array) -> Ragged:
+        """Spans that follow each other without a gap."""
+        lengths = np.asarray(lengths, np.int64)
+        starts = np.zeros(len(lengths), np.int64)
+        np.cumsum(lengths[:-1], out=starts[1:])
+        return Ragged(np.asarray(values), starts, lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Array:
+        return self.values[self.starts[index] : self.starts[index] + self.lengths[index]]
+
+    def take(self, rows: Array) -> Ragged:
+        """The spans of some rows; values are shared."""
+        return Ragged(self.values, self.starts[rows], self.lengths[rows])
+
+    def places(self) -> tuple[Array, Array]:
+        """For each element: the span it belongs to, and its place inside it. Both (sum of lengths,)."""
+        owner = np.repeat(np.arange(len(self)), self.lengths)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        return owner, within
+
+    def flat(self) -> Array:
+        """(sum of lengths, ...): the spans one after the other."""
+        owner, within = self.places()
+        return self.values[self.starts[owner] + within]
+
+    def pad(self, fill: float = 0, *, width: int | None = None) -> Array:
+        """(B, T, ...) filled on the right to the longest span, or cut and filled to `width`."""
+        width = max(1, int(self.lengths.max(initial=0))) if width is None else width
+        kept = Ragged(self.values, self.starts, np.minimum(self.lengths, width))
+        owner, within = kept.places()
+        out = np.full((len(self), width, *self.values.shape[1:]), fill, self.values.dtype)
+        out[owner, within] = self.values[kept.starts[owner] + within]
+        return out
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that could not be encoded: its place in the table, the column, and why."""
+
+    row: int
+    column: str
+    reason: str
+    received: str = ""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Arrays with one leading axis: rows after `encode`, examples after `arrange`."""
+
+    data: dict[str, Array | Ragged]
+    row: Array  # (N,) int64, the table row each stands for
+    size: Array | None = None  # (N,) what one costs in a batch (tokens, steps); None = 1 each
+    rejects: tuple[Reject, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, name: str) -> Array | Ragged:
+        return self.data[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.data
+
+    def take(self, rows: Array) -> Columns:
+        """Some of the rows, in the order asked; rejects stay behind."""
+        data = {name: value.take(rows) if isinstance(value, Ragged) else value[rows] for name, value in self.data.items()}
+        return Columns(data, self.row[rows], None if self.size is None else self.size[rows])
+
+    def shift(self, by: int) -> Columns:
+        """The same columns as rows of a table that begins `by` rows earlier."""
+        return replace(self, row=self.row + by, rejects=tuple(replace(r, row=r.row + by) for r in self.rejects))
+
+    @staticmethod
+    def join(parts: Sequence[Columns]) -> Columns:
+        """Parts one after the other."""
+        first = parts[0]
+        data = {name: join_arrays([part.data[name] for part in parts]) for name in first.data}
+        size = None if first.size is None else np.concatenate([np.asarray(part.size) for part in parts])
+        rejects = tuple(reject for part in parts for reject in part.rejects)
+        return Columns(data, np.concatenate([part.row for part in parts]), size, rejects)
+
+
+def join_arrays(parts: Sequence[Array | Ragged]) -> Array | Ragged:
+    """Dense or ragged arrays one after the other."""
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
+        return np.concatenate([np.asarray(part) for part in parts])
+    return Ragged.of(np.concatenate([part.flat() for part in ragged]), np.concatenate([part.lengths for part in ragged]))

@@ -1,0 +1,1 @@
+"""Readers, splits, the prepared store, the sampler, quality checks."""

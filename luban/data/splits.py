@@ -1,0 +1,146 @@
+"""Which rows are for training, validation and test, decided before anything is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import polars as pl
+from annotated_types import Ge, Lt
+
+from luban.draw import key_of, mix
+from luban.errors import DataError, RecipeError, warn
+from luban.messages import tr
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """The `[split]` section; what the data brings as its own split is kept."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the rows that choose checkpoint and model."""
+    test: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the rows scored once, at the end."""
+    by: Literal["random", "stratified", "time", "last"] | None = None
+    """`stratified` keeps the shares of the labels; `time` puts the latest rows last; left out, as the task has it."""
+    group: str | None = None
+    """Column whose equal values stay in one split (a patient, a customer)."""
+    order: str | None = None
+    """Column of time for `by = "time"`."""
+
+
+def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: int, given: np.ndarray | None = None) -> np.ndarray:
+    """(N,) int8: 0 train, 1 validation, 2 test. `given` is the data's own split, completed where a part is missing."""
+    parts = np.zeros(len(table), np.int8) if given is None else given.astype(np.int8).copy()
+    shares = wanted_shares(split, parts, given is not None)
+    free = np.flatnonzero(parts == TRAIN)
+    if any(shares.values()):
+        parts[free] = cut(table[free], split, shares, target, seed, free)
+    if not (parts == TRAIN).any():
+        raise DataError("L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares"))
+    return parts
+
+
+def wanted_shares(split: Splitting, parts: np.ndarray, given: bool) -> dict[int, float]:
+    """What to cut from the training rows: a part that the data brings is not cut again."""
+    if split.validation + split.test >= 1:
+        raise RecipeError("L110", tr("validation and test leave nothing to train on"), where="recipe.toml: split", received=split.validation + split.test)
+    has = {part: given and bool((parts == part).any()) for part in (VALIDATION, TEST)}
+    return {VALIDATION: 0.0 if has[VALIDATION] else split.validation, TEST: 0.0 if given and has[TEST] else split.test}
+
+
+def cut(table: pl.DataFrame, split: Splitting, shares: dict[int, float], target: str | None, seed: int, rows: np.ndarray) -> np.ndarray:
+    """Parts for these rows."""
+    if split.by == "time":
+        return by_time(table, need(table, split.order, "order"), shares)
+    if split.group is not None:
+        return by_group(table, need(table, split.group, "group"), shares, seed)
+    if split.by == "stratified" and target in table.columns:
+        return stratified(table[target], shares, seed, rows)
+    return at_random(len(table), shares, seed, rows)
+
+
+def need(table: pl.DataFrame, column: str | None, key: str) -> str:
+    """The column, or an error that names those there are."""
+    if column is None or column not in table.columns:
+        raise RecipeError("L111", tr("the split needs a column of the data"), where=f"recipe.toml: split.{key}", received=column, allowed=table.columns)
+    return column
+
+
+def keys(rows: np.ndarray, seed: int) -> np.ndarray:
+    """(N,) one pseudo-random key per row: a row's key never depends on the others."""
+    return mix(np.asarray(rows).astype(np.uint64) ^ np.uint64(key_of(seed, "split")))
+
+
+def at_random(count: int, shares: dict[int, float], seed: int, rows: np.ndarray) -> np.ndarray:
+    """Exact shares in random order."""
+    return fill(np.argsort(keys(rows, seed), kind="stable"), shares)
+
+
+def fill(order: np.ndarray, shares: dict[int, float]) -> np.ndarray:
+    """Test from the front of the order, then validation; at least one row each where there are three."""
+    count, parts = len(order), np.zeros(len(order), np.int8)
+    least = 1 if count >= 3 else 0
+    num_test = max(least, round(count * shares[TEST])) if shares[TEST] else 0
+    num_validation = max(least, round(count * shares[VALIDATION])) if shares[VALIDATION] else 0
+    parts[order[:num_test]] = TEST
+    parts[order[num_test : num_test + num_validation]] = VALIDATION
+    return parts
+
+
+def stratified(labels: pl.Series, shares: dict[int, float], seed: int, rows: np.ndarray) -> np.ndarray:
+    """Every k-th row of the rows sorted by label and key: each label keeps its share; a label's first row trains."""
+    codes = labels.cast(pl.String).fill_null("").rank("dense").to_numpy()
+    order = np.lexsort((keys(rows, seed), codes))
+    parts = np.zeros(len(order), np.int8)
+    for part, phase in ((TEST, 0.25), (VALIDATION, 0.75)):
+        places = np.floor(np.arange(len(order)) * shares[part] + phase)
+        chosen = np.r_[False, places[1:] > places[:-1]]
+        parts[order[chosen & (parts[order] == TRAIN)]] = part
+    first = order[np.r_[True, codes[order][1:] != codes[order][:-1]]]
+    parts[first] = TRAIN
+    return parts if all((parts == p).any() or not shares[p] for p in (VALIDATION, TEST)) else at_random(len(labels), shares, seed, rows)
+
+
+def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: int) -> np.ndarray:
+    """Whole groups, in random order of their values."""
+    codes = table[group].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+    names = table[group].cast(pl.String).fill_null("").unique().sort()
+    if len(names) < 3:
+        raise DataError("L221", tr("a split by group needs at least three groups"), where=group, received=len(names))
+    group_key = names.hash(seed=key_of(seed, "group") & 0xFFFFFFFF).to_numpy()
+    order = np.argsort(group_key, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    done = np.cumsum(np.bincount(rank[codes], minlength=len(names))) / len(table)
+    begun = np.r_[0, done[:-1]]
+    part_of = np.where(begun < shares[TEST], TEST, np.where(begun < shares[TEST] + shares[VALIDATION], VALIDATION, TRAIN))
+    return part_of[rank[codes]].astype(np.int8)
+
+
+def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.ndarray:
+    """The latest rows are the test, those before them the validation; rows of one instant stay together."""
+    times = table[order]
+    if times.null_count():
+        raise DataError("L222", tr("{n} rows have no time", n=times.null_count()), where=order, fix=tr("fill them or drop them before"))
+    rank = times.rank("min").to_numpy() - 1
+    if rank.max() == 0:
+        warn("W220", tr("every row has the same time; the split by time is empty"), where=order)
+    share = rank / len(table)
+    limits = 1 - shares[TEST] - shares[VALIDATION], 1 - shares[TEST]
+    return np.where(share >= limits[1], TEST if shares[TEST] else VALIDATION, np.where(share >= limits[0], VALIDATION, TRAIN)).astype(np.int8)
+
+
+def folds(count: int, number: int, labels: pl.Series | None, seed: int) -> np.ndarray:
+    """(N,) the fold that tests each row, labels kept in proportion."""
+    order = np.argsort(keys(np.arange(count), seed), kind="stable")
+    if labels is not None:
+        codes = labels.cast(pl.String).fill_null("").rank("dense").to_numpy()
+        order = order[np.argsort(codes[order], kind="stable")]
+    out = np.empty(count, np.int64)
+    out[order] = np.arange(count) % number
+    return out

@@ -1,0 +1,1 @@
+"""How good is it, beside what, and how sure: metrics, intervals, calibration, the report."""

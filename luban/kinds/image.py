@@ -1,0 +1,163 @@
+"""image: a picture from a path or bytes, decoded once to one size; augmentation is drawn per example."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from luban.errors import DataError
+from luban.kinds import Encoded, Spec
+from luban.layers.augmentation import augment
+from luban.messages import tr
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from luban.draw import Draw
+
+ENCODER = "convnet"
+MAX_SIDE = 64
+MAX_PIXELS = 64_000_000
+
+
+class Image:
+    """(N, C, H, W) uint8."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Size, colours, scaling, augmentation."""
+
+        size: tuple[int, int] | int | None = None
+        """Height and width in pixels, or one number for both; left out, the commonest of the training rows, at most 64."""
+        channels: Literal[1, 3] | None = None
+        """1 grey, 3 colours; left out, as the training rows are."""
+        scale: Literal["standard", "unit", "none"] = "standard"
+        """`standard`: per channel, minus the mean over the spread of the training rows; `unit`: pixels / 255; `none`: 0 … 255."""
+        flip: bool = False
+        """Mirror left and right, half of the time. Off by default: a mirrored digit or word is another one."""
+        shift: int = 0
+        """Move by up to this many pixels each way (the crop of a padded image; He et al. 2016)."""
+        cutout: int = 0
+        """Side in pixels of a square blanked out (DeVries and Taylor 2017)."""
+        rotate_deg: float = 0.0
+        """Turn by up to this many degrees each way."""
+        zoom: float = 0.0
+        """Grow or shrink by up to this share."""
+
+    @staticmethod
+    def fit(series: pl.Series, config: Image.Config) -> Spec:
+        """The size, colours, mean and spread of the training rows. Raises DataError L212 when none can be read."""
+        cells = series.drop_nulls()
+        step = max(1, len(cells) // 2000)
+        pictures = [p for p, _ in (open_picture(cell) for cell in cells.gather_every(step).to_list()) if p is not None]
+        if not pictures:
+            raise DataError("L212", tr("no training row holds an image that can be read"), where=series.name, fix=tr("check the paths with `luban check`"))
+        size = as_pair(config.size) if config.size else usual_size(pictures)
+        channels = config.channels or (1 if all(p.mode in ("1", "L", "I;16", "I", "LA") for p in pictures) else 3)
+        arrays = np.stack([to_array(p, size, channels) for p in pictures])
+        return {"kind": "image", "size": size, "channels": channels, "fill": [int(v) for v in arrays.mean((0, 2, 3)).round()]} | scaling(arrays, config.scale) | {
+            "augment": {"flip": config.flip, "shift": config.shift, "cutout": config.cutout, "rotate_deg": config.rotate_deg, "zoom": config.zoom}
+        }
+
+    @staticmethod
+    def encode(series: pl.Series, spec: Spec) -> Encoded:
+        """(N, C, H, W) uint8; missing, unreadable, truncated and oversized pictures are faults."""
+        out = np.zeros((len(series), spec["channels"], *spec["size"]), np.uint8)
+        faults: dict[int, str] = {}
+        for place, cell in enumerate(series.to_list()):
+            picture, reason = open_picture(cell)
+            if picture is None:
+                faults[place] = reason
+                continue
+            try:
+                out[place] = to_array(picture, spec["size"], spec["channels"])
+            except (OSError, ValueError, SyntaxError) as error:
+                faults[place] = tr("unreadable image: {why}", why=str(error)[:80])
+        return Encoded(out, faults)
+
+    @staticmethod
+    def collate(values: Any, spec: Spec, draw: Draw) -> Tensor:
+        """(B, C, H, W) float32, augmented in training, then scaled."""
+        pixels = torch.from_numpy(np.ascontiguousarray(values))
+        images = augment(pixels, spec["augment"], spec["fill"], draw) if draw.training else pixels.float()
+        mean, spread = (torch.tensor(spec[name]).view(1, -1, 1, 1) for name in ("mean", "spread"))
+        return (images - mean) / spread
+
+    @staticmethod
+    def demo(count: int, seed: int) -> pl.Series:
+        """Grey PNGs of 11 × 13 pixels."""
+        from PIL import Image as Pillow
+
+        rng, cells = np.random.default_rng(seed), []
+        for _ in range(count):
+            buffer = io.BytesIO()
+            Pillow.fromarray(rng.integers(0, 256, (11, 13), dtype=np.uint8)).save(buffer, "PNG")
+            cells.append(buffer.getvalue())
+        return pl.Series(cells, dtype=pl.Binary)
+
+
+def scaling(arrays: np.ndarray, scale: str) -> dict[str, list[float]]:
+    """Mean and spread per channel, in 0 … 255."""
+    channels = arrays.shape[1]
+    if scale == "standard":
+        spread = arrays.std((0, 2, 3), dtype=np.float64)
+        return {"mean": arrays.mean((0, 2, 3)).tolist(), "spread": np.where(spread > 0, spread, 1.0).tolist()}
+    return {"mean": [0.0] * channels, "spread": [255.0 if scale == "unit" else 1.0] * channels}
+
+
+def open_picture(cell: Any) -> tuple[Picture | None, str]:
+    """A picture whose header was read and found within the limit, or None and why not. Nothing is decoded."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    if cell is None:
+        return None, tr("the image is missing")
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell.get("path")
+    try:
+        picture = Pillow.open(io.BytesIO(cell) if isinstance(cell, bytes) else Path(str(cell)))
+    except UnidentifiedImageError:
+        return None, tr("not an image: {value}", value=repr(cell)[:60])
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        return None, tr("unreadable image: {why}", why=str(error)[:80])
+    if picture.width * picture.height > MAX_PIXELS:
+        return None, tr("{n} pixels; at most {most} are decoded", n=picture.width * picture.height, most=MAX_PIXELS)
+    return picture, ""
+
+
+def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:
+    """(C, H, W) uint8, turned upright, on white where transparent, resized with antialiasing."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    height, width = size
+    if picture.mode != ("L" if channels == 1 else "RGB"):
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
+        picture = picture.convert("L" if channels == 1 else "RGB")
+    picture = ImageOps.exif_transpose(picture)
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Pillow.Resampling.BICUBIC)
+    array = np.asarray(picture)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def usual_size(pictures: list[Picture]) -> tuple[int, int]:
+    """The commonest height and width, scaled down to at most 64."""
+    (height, width), _ = Counter((p.height, p.width) for p in pictures).most_common(1)[0]
+    shrink = min(1.0, MAX_SIDE / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def as_pair(size: tuple[int, int] | list[int] | int) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

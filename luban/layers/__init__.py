@@ -1,0 +1,1 @@
+"""Pieces that three or more models use."""

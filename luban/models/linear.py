@@ -1,0 +1,240 @@
+"""linear: TF-IDF of token n-grams, plain numbers and one-hot names into a logistic or ridge regression; solved, not stepped.
+
+B batch, G n-grams, D dense features, O outputs. TF-IDF with sublinear counts: Manning, Raghavan and Schütze 2008, ch. 6.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from luban.layers.hashing import hashed_ngrams
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from luban.roles import SupervisedBatch
+
+ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
+SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 262_144}, "base": {"buckets": 1_048_576}}
+SEARCH_VALUES = 20_000_000  # non-zero values times outputs, above which the penalty is not searched
+PENALTIES = (0.3, 3.0, 30.0)
+
+
+class Linear(nn.Module):
+    """Weights over sparse features; scikit-learn finds them, torch answers."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Features and penalty."""
+
+        ngrams: tuple[int, ...] = (1, 2, 3)
+        """Lengths of the n-grams of tokens."""
+        buckets: int = 2**18
+        """Hash buckets per text column."""
+        strength: float | None = None
+        """C, the inverse of the L2 penalty; left out, the best of 0.3, 3 and 30 on a fifth of the training rows."""
+
+    def __init__(self, config: Linear.Config, specs: dict[str, Any], out_dim: int, *, aim: str) -> None:
+        super().__init__()
+        self.config, self.specs, self.aim = config, specs, aim
+        self.texts = [column for column, spec in specs.items() if spec["kind"] == "text"]
+        self.dense_dim = sum(dense_width(spec) for column, spec in specs.items() if column not in self.texts)
+        sparse_dim = len(self.texts) * (config.buckets + 1)
+        self.register_buffer("idf", torch.ones(sparse_dim))
+        self.register_buffer("sparse_weight", torch.zeros(sparse_dim, out_dim))
+        self.register_buffer("dense_weight", torch.zeros(self.dense_dim, out_dim))
+        self.register_buffer("bias", torch.zeros(out_dim))
+
+    def forward(self, inputs: dict[str, Any]) -> Tensor:
+        """(B, O)."""
+        out = self.dense(inputs) @ self.dense_weight + self.bias
+        for place, column in enumerate(self.texts):
+            index, value = self.tfidf(inputs[column], place)
+            out = out + nn.functional.embedding_bag(index, self.sparse_weight, per_sample_weights=value, mode="sum")
+        return out
+
+    def dense(self, inputs: dict[str, Any]) -> Tensor:
+        """(B, D): numbers with a flag where missing, names as one-hot."""
+        parts = [dense_features(inputs[column], spec) for column, spec in self.specs.items() if column not in self.texts]
+        rows = len(next(iter(inputs.values())))
+        return torch.cat(parts, dim=1).float() if parts else torch.zeros(rows, 0, device=self.bias.device)
+
+    def tfidf(self, ids: Tensor, place: int) -> tuple[Tensor, Tensor]:
+        """(B, G) feature indices and their weights, of unit length; a repeated n-gram stands once, with 1 + log of its count."""
+        grams = hashed_ngrams(ids, self.config.ngrams, self.config.buckets)
+        grams, _ = grams.sort(dim=1)
+        first = torch.ones_like(grams, dtype=torch.bool)
+        first[:, 1:] = grams[:, 1:] != grams[:, :-1]
+        first &= grams > 0
+        group = first.cumsum(1)  # (B, G) number of the run each n-gram belongs to
+        counts = torch.zeros(len(grams), grams.shape[1] + 1, device=grams.device).scatter_add_(1, group, (grams > 0).float())
+        index = grams + place * (self.config.buckets + 1)
+        value = torch.where(first, 1 + counts.gather(1, group).clamp(min=1).log(), 0.0) * self.idf[index]
+        return index, value / value.norm(dim=1, keepdim=True).clamp(min=1e-9)
+
+    def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
+        """Count documents, then let scikit-learn fit."""
+        if self.texts:
+            self.count_documents(batches)
+            yield 0.3
+        features, target = self.matrix(batches)
+        yield 0.5
+        weight, bias = fit(features, target, self)
+        texts = len(self.idf)
+        self.sparse_weight.copy_(torch.from_numpy(weight[:texts]))
+        self.dense_weight.copy_(torch.from_numpy(weight[texts:]))
+        self.bias.copy_(torch.from_numpy(bias))
+        yield 1.0
+
+    def count_documents(self, batches: Iterable[SupervisedBatch]) -> None:
+        """idf = ln((1 + n) / (1 + df)) + 1."""
+        seen, rows = torch.zeros(len(self.idf)), 0
+        for batch in batches:
+            for place, column in enumerate(self.texts):
+                index, value = self.tfidf(batch.inputs[column], place)
+                seen += torch.bincount(index[value > 0], minlength=len(seen))
+            rows += len(batch.target)
+        self.idf.copy_(((1 + rows) / (1 + seen)).log() + 1)
+
+    def matrix(self, batches: Iterable[SupervisedBatch]) -> tuple[sp.csr_matrix, np.ndarray]:
+        """All training rows as a sparse matrix, texts first, and their targets."""
+        import scipy.sparse as sp
+
+        rows, targets = [], []
+        for batch in batches:
+            parts = []
+            for place, column in enumerate(self.texts):
+                index, value = self.tfidf(batch.inputs[column], place)
+                row, at = (value > 0).nonzero(as_tuple=True)
+                shape = (len(index), len(self.idf))
+                parts.append(sp.csr_matrix((value[row, at].numpy(), (row.numpy(), index[row, at].numpy())), shape=shape))
+            dense = sp.csr_matrix(self.dense(batch.inputs).numpy())
+            rows.append(sp.hstack([sum(parts), dense], format="csr") if parts else dense)
+            targets.append(batch.target.numpy())
+        return sp.vstack(rows, format="csr"), np.concatenate(targets)
+
+
+def dense_width(spec: dict[str, Any]) -> int:
+    """Columns a feature fills."""
+    match spec["kind"]:
+        case "number":
+            return 2
+        case "category":
+            return len(spec["names"]) + 1
+        case "tags":
+            return len(spec["names"])
+        case "image":
+            return spec["channels"] * spec["size"][0] * spec["size"][1]
+        case "series":
+            return spec["longest"] * spec["numbers"]
+        case _:
+            return 9  # date
+
+
+def dense_features(x: Tensor, spec: dict[str, Any]) -> Tensor:
+    """(B, width); NaN = missing becomes 0."""
+    match spec["kind"]:
+        case "number":
+            return torch.stack([x.nan_to_num(0.0), x.isnan().to(x.dtype)], dim=1)
+        case "category":
+            return nn.functional.one_hot(x, len(spec["names"]) + 1)
+        case "series":
+            flat = x.flatten(1).nan_to_num(0.0)
+            wanted = dense_width(spec)
+            return nn.functional.pad(flat, (0, max(0, wanted - flat.shape[1])))[:, :wanted]
+        case _:
+            return x.flatten(1).nan_to_num(0.0)
+
+
+def fit(features: sp.csr_matrix, target: np.ndarray, net: Linear) -> tuple[np.ndarray, np.ndarray]:
+    """(features, O) weights and (O,) biases."""
+    outputs = len(net.bias)
+    if net.aim == "number":
+        keep = ~np.isnan(target)
+        weight, bias = regress(features[keep], target[keep], choose(features, target, net, outputs))
+        return weight[:, None], bias[None]
+    if net.aim == "tags":
+        keep = ~np.isnan(target).any(1)
+        strength = choose(features, target, net, outputs)
+        pairs = [classify(features[keep], target[keep, tag] > 0.5, strength, 2) for tag in range(outputs)]
+        return np.concatenate([w for w, _ in pairs], axis=1), np.concatenate([b for _, b in pairs])
+    keep = target >= 0
+    return classify(features[keep], target[keep], choose(features, target, net, outputs), max(2, outputs))
+
+
+def classify(features: sp.csr_matrix, target: np.ndarray, strength: float, labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression; one output where there are two labels."""
+    from sklearn.linear_model import LogisticRegression
+
+    outputs = 1 if labels == 2 else labels
+    weight, bias = np.zeros((features.shape[1], outputs), np.float32), np.full(outputs, -20.0, np.float32)
+    found = np.unique(target)
+    if len(found) < 2:
+        bias[:] = 20.0 if outputs == 1 and found[0] else -20.0
+        return weight, bias
+    if features.nnz > 0.3 * features.shape[0] * features.shape[1]:
+        features = features.toarray()
+    model = LogisticRegression(C=strength, max_iter=200, tol=1e-3)
+    with quiet():
+        model.fit(features, target)
+    if outputs == 1:
+        return model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
+    if len(found) == 2:
+        places, coefficients, intercepts = found.astype(int), np.r_[-model.coef_ / 2, model.coef_ / 2], np.r_[-model.intercept_ / 2, model.intercept_ / 2]
+    else:
+        places, coefficients, intercepts = found.astype(int), model.coef_, model.intercept_
+    weight[:, places], bias[places] = coefficients.T, intercepts
+    return weight, bias
+
+
+def regress(features: sp.csr_matrix, target: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression with an unpenalised intercept."""
+    from sklearn.linear_model import Ridge
+
+    dense = features.toarray().astype(np.float64) if features.shape[1] <= 5000 else features
+    with quiet():
+        model = Ridge(alpha=1 / strength).fit(dense, target.astype(np.float64))
+    return model.coef_.astype(np.float32), np.asarray(model.intercept_, np.float32)
+
+
+def choose(features: sp.csr_matrix, target: np.ndarray, net: Linear, outputs: int) -> float:
+    """The strength asked for, else the best of three on every fifth training row where that is cheap, else 3."""
+    if net.config.strength is not None:
+        return net.config.strength
+    held = np.arange(len(target)) % 5 == 4
+    if features.nnz * outputs > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+        return 3.0
+    return min(PENALTIES, key=lambda strength: held_out_loss(features, target, held, strength, net))
+
+
+def held_out_loss(features: sp.csr_matrix, target: np.ndarray, held: np.ndarray, strength: float, net: Linear) -> float:
+    """Mean squared error, or mean negative log likelihood, on the rows held out."""
+    if net.aim == "number":
+        held_known, rest = held & ~np.isnan(target), ~held & ~np.isnan(target)
+        weight, bias = regress(features[rest], target[rest], strength)
+        return float(np.square(features[held_known] @ weight + bias - target[held_known]).mean())
+    held_known, rest = held & (target >= 0), ~held & (target >= 0)
+    weight, bias = classify(features[rest], target[rest], strength, max(2, len(net.bias)))
+    logits = torch.from_numpy(np.asarray(features[held_known] @ weight + bias))
+    goal = torch.from_numpy(target[held_known])
+    if logits.shape[1] == 1:
+        return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.to(logits.dtype)))
+    return float(nn.functional.cross_entropy(logits, goal))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A solver that stops a little early is good enough for a rung."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

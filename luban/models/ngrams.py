@@ -1,0 +1,60 @@
+"""ngrams: the mean of hashed n-gram vectors; fast, and strong on little data.
+
+B batch, T tokens, G n-grams, D width. Joulin et al. 2017, "Bag of tricks for efficient text classification", fig. 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from luban.layers.hashing import hashed_ngrams
+
+ROLE, TAKES = "encoder", ("text",)
+SIZES = {
+    "tiny": {"buckets": 32_768, "width": 32},
+    "small": {"buckets": 131_072, "width": 64},
+    "base": {"buckets": 524_288, "width": 128},
+}
+
+
+class Ngrams(nn.Module):
+    """A vector for each hashed n-gram of tokens, averaged."""
+
+    learning_rate = 2e-3
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Which n-grams, how many, how wide."""
+
+        ngrams: tuple[int, ...] = (1, 2, 3)
+        """Lengths of the n-grams of tokens."""
+        buckets: int = 2**17
+        """Rows of the table that n-grams are hashed into."""
+        width: int = 64
+        """Width of an n-gram's vector."""
+        gram_dropout: float = 0.3
+        """Share of a text's n-grams left out in training."""
+        dropout: float = 0.2
+        """Share of the vector's values dropped."""
+
+    def __init__(self, config: Ngrams.Config, specs: dict[str, dict[str, Any]]) -> None:
+        super().__init__()
+        (self.column,) = specs
+        self.config, self.out_dim = config, config.width
+        self.table = nn.EmbeddingBag(config.buckets + 1, config.width, mode="sum", padding_idx=0)
+        nn.init.normal_(self.table.weight, std=0.05)
+        with torch.no_grad():
+            self.table.weight[0] = 0
+        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+
+    def forward(self, inputs: dict[str, Any]) -> Tensor:
+        """(B, D)."""
+        grams = hashed_ngrams(inputs[self.column], self.config.ngrams, self.config.buckets)  # (B, G)
+        if self.training and self.config.gram_dropout:
+            grams = grams * (torch.rand(grams.shape, device=grams.device) >= self.config.gram_dropout)
+        count = (grams > 0).sum(1, keepdim=True).clamp(min=1)
+        return self.dropout(self.norm(self.table(grams) / count.sqrt()))

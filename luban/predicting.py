@@ -1,0 +1,80 @@
+"""From examples to predictions, answers and marks, batch by batch, in the order of the rows asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import nn
+
+from luban.columns import Columns, Reject
+from luban.draw import Draw
+from luban.task import arrange
+
+BATCH = 512
+ALLOWANCE = 32_768  # tokens or steps a batch, padding included
+
+
+def predictions(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0) -> Iterator[tuple[np.ndarray, Any, Any]]:
+    """(places, batch, prediction); similar sizes together, nothing dropped."""
+    net.eval()
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    for places in batches(examples, batch_size):
+        with torch.inference_mode():
+            batch = move(task.collate(examples.take(places), Draw(seed, 0, places, training=False)), device)
+            prediction = task.predict(net, batch)
+        yield places, batch, prediction
+
+
+def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
+    """All examples in batches of similar sizes."""
+    if examples.size is None:
+        return [np.arange(i, min(i + batch_size, len(examples))) for i in range(0, len(examples), batch_size)]
+    order, out, start = np.argsort(examples.size, kind="stable"), [], 0
+    for end in range(1, len(order) + 1):
+        full = end - start >= batch_size or (end < len(order) and examples.size[order[end]] * (end + 1 - start) > ALLOWANCE)
+        if full or end == len(order):
+            out.append(order[start:end])
+            start = end
+    return out
+
+
+def marks_of(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH) -> Columns:
+    """What the metrics need, one row per example, in the examples' order."""
+    parts, places = [], []
+    for place, batch, prediction in predictions(task, net, examples, batch_size=batch_size):
+        parts.append(Columns(task.judge(prediction, batch), examples.row[place]))
+        places.append(place)
+    if not parts:
+        return Columns({}, examples.row)
+    return Columns.join(parts).take(np.argsort(np.concatenate(places), kind="stable"))
+
+
+def answers_of(task: Any, net: nn.Module, table: pl.DataFrame, *, batch_size: int = BATCH) -> tuple[pl.DataFrame, tuple[Reject, ...], np.ndarray]:
+    """Raw rows in, raw answers out; the rows that could not be read; and the table row each answer stands for."""
+    columns = task.encode(table)
+    examples = arrange(task, columns, None)
+    frames, places = [], []
+    for place, _, prediction in predictions(task, net, examples, batch_size=batch_size):
+        frames.append(task.answer(prediction))
+        places.append(place)
+    if not frames:
+        return pl.DataFrame(), columns.rejects, np.zeros(0, np.int64)
+    order = np.argsort(np.concatenate(places), kind="stable")
+    return pl.concat(frames)[order], columns.rejects, examples.row
+
+
+def move(batch: Any, device: torch.device) -> Any:
+    """The batch's tensors on another device; a no-op where they are."""
+    if device.type == "cpu":
+        return batch
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: move(value, device) for key, value in batch.items()}
+    if hasattr(batch, "__dataclass_fields__"):
+        return type(batch)(**{name: move(getattr(batch, name), device) for name in batch.__dataclass_fields__})
+    return batch

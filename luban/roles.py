@@ -1,0 +1,53 @@
+"""What an architecture promises to the tasks that use it. A model file states `ROLE`, and `TAKES`, the kinds it reads.
+
+A role fixes the constructor, forward's signature, the shapes, and the fields of a batch that a solved model may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Inputs = dict[str, Any]  # column -> what its kind's collate gives
+
+
+class Encoder(Protocol):
+    """ROLE = "encoder": reads columns of the kinds it TAKES into one vector a row.
+
+    A file that states MANY = True is built once for all its columns; else once for each.
+    """
+
+    Config: ClassVar[type]
+    out_dim: int
+
+    def __init__(self, config: Any, specs: dict[str, dict[str, Any]]) -> None: ...
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """(B, out_dim); a row never depends on its neighbours nor on padding."""
+        ...
+
+
+class SupervisedBatch(Protocol):
+    """The fields a solved predictor may read."""
+
+    inputs: Inputs
+    target: Tensor  # (B,) int64, below 0 = none; (B, K) float for tags; (B,) float for numbers; NaN = none
+
+
+class Predictor(Protocol):
+    """ROLE = "predictor": from all columns to one output a class, or one number."""
+
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, specs: dict[str, dict[str, Any]], out_dim: int, *, aim: str) -> None: ...
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """(B, out_dim) logits, or scaled numbers."""
+        ...
+
+    def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
+        """Only of closed forms, trees and counts: see task.Solves."""
+        ...

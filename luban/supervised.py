@@ -1,0 +1,189 @@
+"""Supervised learning over any mix of typed columns: encode each input by its kind, build the network its recipe names.
+
+`classification` and `regression` stand on this; they add a target, a loss, an answer and marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from luban import catalog
+from luban.columns import Columns, Reject
+from luban.errors import DataError, RecipeError, warn
+from luban.kinds import Spec
+from luban.messages import tr
+from luban.models.fused import Fused
+from luban.schema import validate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from luban.draw import Draw
+
+Sections = dict[str, dict[str, Any]]
+NETWORK = tuple(f.name for f in dataclasses.fields(Fused.Config))
+COMMON = ("kind", "size", "encoders", *NETWORK)
+CHUNK = 8192
+TARGET = "\x00target"  # no column of a user has this name
+RUNGS = ("majority", "linear", "boosted")  # cheapest first
+
+
+def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
+    """One spec per column, from training rows. Raises DataError L201 for a missing column."""
+    specs = {}
+    for column, section in inputs.items():
+        kind = catalog.load("kinds", section["kind"])
+        config = validate(kind.Config, without(section, "kind"), where=f"inputs.{column}")
+        specs[column] = kind.fit(column_of(table, column), config)
+    return specs
+
+
+def column_of(table: pl.DataFrame, column: str) -> pl.Series:
+    """The column, or an error with the nearest name."""
+    if column not in table.columns:
+        raise DataError("L201", tr("no such column"), where=f"inputs.{column}", received=column, allowed=table.columns)
+    return table[column]
+
+
+def encode_table(table: pl.DataFrame, specs: dict[str, Spec], *, names: dict[str, str] | None = None) -> Columns:
+    """Columns of all rows but those at fault, which are listed; in chunks, so that memory stays bounded.
+
+    `names` maps a spec's name to the table's column where they differ.
+    """
+    names = names or {}
+    parts = [encode_chunk(table[start : start + CHUNK], specs, names).shift(start) for start in range(0, max(1, len(table)), CHUNK)]
+    return Columns.join(parts) if len(parts) > 1 else parts[0]
+
+
+def encode_chunk(table: pl.DataFrame, specs: dict[str, Spec], names: dict[str, str]) -> Columns:
+    """One chunk; a row with a fault in any column is left out and named once."""
+    encoded = {name: catalog.load("kinds", spec["kind"]).encode(column_of(table, names.get(name, name)), spec) for name, spec in specs.items()}
+    faults: dict[int, Reject] = {}
+    for name, (_, found, _) in encoded.items():
+        column = names.get(name, name)
+        for place, reason in found.items():
+            faults.setdefault(place, Reject(place, column, reason, str(table[column][place])[:80]))
+    sizes = [size for _, _, size in encoded.values() if size is not None]
+    total = np.sum(sizes, axis=0).astype(np.int64) if sizes else None
+    columns = Columns({column: values for column, (values, _, _) in encoded.items()}, np.arange(len(table)), total)
+    if faults:
+        columns = columns.take(np.setdiff1d(columns.row, list(faults)))
+    return replace(columns, rejects=tuple(faults[place] for place in sorted(faults)))
+
+
+def with_column(columns: Columns, name: str, values: Any) -> Columns:
+    """The columns and one more, given for all rows of the table."""
+    kept = values.take(columns.row) if hasattr(values, "take") and hasattr(values, "starts") else values[columns.row]
+    return replace(columns, data=columns.data | {name: kept})
+
+
+def collate_inputs(examples: Columns, specs: dict[str, Spec], draw: Draw) -> dict[str, Any]:
+    """Tensors by column; each column draws under its own name."""
+    return {column: catalog.load("kinds", spec["kind"]).collate(examples[column], spec, draw.within(column)) for column, spec in specs.items()}
+
+
+def build(model: dict[str, Any], specs: dict[str, Spec], out_dim: int, *, aim: str) -> nn.Module:
+    """The predictor a model section names; `aim` is `label`, `tags` or `number`."""
+    kind = network_kind(model, specs)
+    entry = catalog.find("models", kind)
+    if entry.role == "predictor":
+        predictor = catalog.load("models", kind)
+        taken = {column: spec for column, spec in specs.items() if spec["kind"] in entry.takes}
+        return predictor(model_config(model), taken, out_dim, aim=aim)
+    encoders = [
+        catalog.load("models", section["kind"])(model_config(section), {column: specs[column] for column in columns})
+        for section, columns in assign({column: spec["kind"] for column, spec in specs.items()}, model)
+    ]
+    network = {key: model[key] for key in NETWORK if key in model}
+    return Fused(validate(Fused.Config, network, where="model"), encoders, out_dim)
+
+
+def network_kind(model: dict[str, Any], specs: dict[str, Any]) -> str:
+    """The model's kind; `auto` stands for the default network of the input that says most."""
+    if model["kind"] != "auto":
+        return model["kind"]
+    kinds = [spec["kind"] for spec in specs.values()]
+    first = next((kind for kind in ("image", "text", "series") if kind in kinds), kinds[0])
+    return catalog.find("kinds", first).stated["ENCODER"]
+
+
+def assign(kinds: dict[str, str], model: dict[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
+    """(encoder section, its columns): one encoder for each column, or for all where the model reads many."""
+    groups: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    for column, kind in kinds.items():
+        section = encoder_section(column, kind, model, kinds)
+        many = catalog.find("models", section["kind"]).stated.get("MANY", False)
+        key = repr(section) if many else column
+        groups.setdefault(key, (section, []))[1].append(column)
+    return list(groups.values())
+
+
+def encoder_section(column: str, kind: str, model: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
+    """Named for the column, else for its kind, else the model itself if it takes the kind, else the kind's default."""
+    named = model.get("encoders", {})
+    for key in (column, kind):
+        if key in named:
+            section = {"kind": named[key]} if isinstance(named[key], str) else named[key]
+            return {"size": model["size"]} | section
+    own = network_kind(model, {c: {"kind": k} for c, k in kinds.items()})
+    if kind in catalog.find("models", own).takes:
+        return {"kind": own, "size": model["size"]} | without(model, *COMMON)
+    return {"kind": catalog.find("kinds", kind).stated["ENCODER"], "size": model["size"]}
+
+
+def model_config(section: dict[str, Any]) -> Any:
+    """The Config of a model, its size filled in, what the recipe says on top. Raises RecipeError L108 for an unknown size."""
+    entry, model = catalog.find("models", section["kind"], where="model"), catalog.load("models", section["kind"])
+    sizes = entry.stated.get("SIZES", {"tiny": {}, "small": {}, "base": {}})
+    size = section.get("size", "small")
+    if size not in sizes:
+        raise RecipeError("L108", tr("unknown size"), where="model.size", received=size, allowed=sizes)
+    return validate(model.Config, sizes[size] | without(section, *COMMON), where="model", also=COMMON)
+
+
+def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
+    """Refuse an unknown model, size or option, and a model that reads none of the inputs."""
+    for column, section in inputs.items():
+        kind = catalog.load("kinds", catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}").name)
+        validate(kind.Config, without(section, "kind"), where=f"{where}: inputs.{column}", also=("kind",))
+    if model["kind"] == "auto" and not inputs:
+        return
+    kinds = {column: section["kind"] for column, section in inputs.items()}
+    if model["kind"] != "auto":
+        entry = catalog.find("models", model["kind"], where=f"{where}: model.kind")
+        if entry.role not in ("encoder", "predictor") or entry.name == "fused":
+            good = [e.name for e in catalog.entries("models").values() if e.role in ("encoder", "predictor") and e.name != "fused"]
+            raise RecipeError("L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=model["kind"], allowed=good)
+        unread = [column for column, kind in kinds.items() if kind not in entry.takes]
+        if kinds and len(unread) == len(kinds):
+            good = sorted({name for kind in kinds.values() for name in catalog.models_for(kind)})
+            raise RecipeError("L109", tr("this model reads none of the inputs"), where=f"{where}: model.kind", received=model["kind"], allowed=good)
+        if unread and entry.role == "predictor":
+            warn("W109", tr("{model} does not read {columns}", model=entry.name, columns=", ".join(unread)), where=f"{where}: model.kind")
+        model_config(model)
+        if entry.role == "predictor":
+            return
+    for section, _ in assign(kinds, model):
+        model_config(section)
+    validate(Fused.Config, {key: model[key] for key in NETWORK if key in model}, where=f"{where}: model")
+
+
+def rungs(model: dict[str, Any], specs: dict[str, Spec]) -> list[dict[str, Any]]:
+    """Model sections cheaper than this one, cheapest first; with `auto`, the network stands last."""
+    kinds = {spec["kind"] for spec in specs.values()}
+    below = [name for name in RUNGS if name != model["kind"]]
+    able = [{"kind": name, "size": model["size"]} for name in below if kinds & set(catalog.find("models", name).takes)]
+    network = [model | {"kind": network_kind(model, specs)}] if model["kind"] == "auto" else []
+    return able + network
+
+
+def without(section: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The section less some keys."""
+    return {key: value for key, value in section.items() if key not in keys}
+
+

@@ -1,0 +1,1 @@
+"""One file per task; what the engine asks of each is in `luban/task.py`."""

@@ -1,0 +1,1 @@
+"""The engine: trains any task, names none."""

@@ -1,0 +1,86 @@
+"""Where and how precisely to compute: device, threads, precision; chosen by looking and by trial, and said."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from luban.errors import MachineError
+from luban.messages import tr
+from luban.training.settings import Training
+
+TRIAL_S = 0.5  # longest trial of one precision
+GAIN = 1.5  # bfloat16 must be this much faster
+WORTH_S = 0.004  # a step shorter than this gains nothing
+
+
+def choose_device(asked: str) -> torch.device:
+    """The asked device, or a GPU where there is one. Raises MachineError L501 where it is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return torch.device("cuda" if there["cuda"] else "cpu")
+    if not there[asked]:
+        raise MachineError("L501", tr("this machine has no such device"), where="training.device", received=asked, allowed=[name for name, found in there.items() if found])
+    return torch.device(asked)
+
+
+def use_threads(asked: int | None) -> int:
+    """As many threads as cores this process may use, a container's limit respected."""
+    threads = asked or allowed_cores()
+    torch.set_num_threads(threads)
+    return threads
+
+
+def allowed_cores() -> int:
+    """Cores of this process's affinity, and of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cores
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """bfloat16 products, sums in float32 (Micikevicius et al. 2018); or nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def choose_precision(asked: str, task: Any, net: nn.Module, batches: list[Any], device: torch.device) -> tuple[str, str]:
+    """(precision, why): by a few steps of each on a copy of the net, so that the run itself is untouched."""
+    if asked != "auto":
+        return asked, tr("asked for")
+    twin = copy.deepcopy(net).train()
+    full = trial(task, twin, batches, device, "float32")
+    if full < WORTH_S:
+        return "float32", tr("steps of {ms:.1f} ms", ms=full * 1000)
+    half = trial(task, twin, batches, device, "bfloat16")
+    figures = tr("{full:.0f} ms a step in float32, {half:.0f} ms in bfloat16", full=full * 1000, half=half * 1000)
+    return ("bfloat16" if full > GAIN * half else "float32"), figures
+
+
+def trial(task: Any, net: nn.Module, batches: list[Any], device: torch.device, precision: str) -> float:
+    """Seconds of the fastest forward and backward pass among a few."""
+    best, begun = float("inf"), time.perf_counter()
+    for round_ in range(4):
+        start = time.perf_counter()
+        with autocast(device, precision):
+            loss = next(task.losses(net, batches[round_ % len(batches)]))
+        if not hasattr(loss, "value"):  # a Pool: what it holds stands for the work
+            loss.values.float().square().mean().backward()
+        elif loss.value.requires_grad:
+            loss.value.backward()
+        net.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start) if round_ else best
+        if time.perf_counter() - begun > TRIAL_S and round_:
+            break
+    return best

@@ -1,0 +1,256 @@
+"""The loop: batches in, steps taken, validated, checkpointed. It names no task and no domain."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from luban.columns import Columns
+from luban.data.sampler import Position, Sampler
+from luban.draw import Draw
+from luban.errors import say
+from luban.messages import tr
+from luban.predicting import move
+from luban.training import budget, checkpoints, device
+from luban.training.diagnosis import diagnose
+from luban.training.distributed import share, world
+from luban.training.log import Log
+from luban.training.settings import Training
+from luban.training.step import NotFinite, Stepper
+
+Validate = Callable[[nn.Module], float]  # the score that chooses, larger is better
+
+
+@dataclass
+class Progress:
+    """All that changes while training, but for weights and optimizers; JSON."""
+
+    step: int = 0
+    position: Position = (0, 0, 0)
+    seen: int = 0
+    validated: int = 0  # validations so far
+    best_score: float = -math.inf
+    best_step: int = 0
+    epoch_loss: float = 0.0
+    spent_s: float = 0.0
+    log_bytes: int = 0
+    done: bool = False
+
+
+@dataclass
+class Trainer:
+    """Trains one net of one task on one set of examples."""
+
+    task: Any
+    examples: Columns | None  # None: the task plays
+    settings: Training
+    folder: Path | None = None  # checkpoints and log; None = keep nothing
+    validate: Validate | None = None
+    seconds: float | None = None  # what the budget leaves for training
+    tell: Callable[..., None] = field(default=lambda *_, **__: None)
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.device = device.choose_device(self.settings.device)
+        torch.manual_seed(self.settings.seed)
+        self.net: nn.Module = self.task.build()
+        if hasattr(self.task, "start"):
+            self.task.start(self.net)
+        self.net.to(self.device)
+        self.rows = len(self.examples) if self.examples is not None else 1
+        self.batch_size = budget.batch_size_of(self.settings, self.rows)
+        self.stepper = Stepper(self.task, self.net, self.settings, self.rows)
+        self.average = clone(self.net.state_dict()) if self.settings.ema else {}
+        self.best: dict[str, Tensor] = {}
+        self.precision = "float32"
+        self.log = Log(self.folder)
+
+    def run(self, until: int | None = None) -> Trainer:
+        """Train to the end, or to a step; resumes where a checkpoint stands."""
+        resumed = self.resume()
+        if not self.progress.done:
+            self.net.train()
+            keep_frozen(self.net)
+            self.settle(resumed)
+            self.steps(until)
+        return self
+
+    def steps(self, until: int | None) -> None:
+        """The loop itself."""
+        clock = budget.Budget(self.settings, budget.epochs_of(self.settings, self.rows), self.seconds, self.progress.spent_s)
+        saved = time.monotonic()
+        for position, batches, rows in self.batches():
+            share_spent = clock.share(self.progress.step, self.progress.seen / self.rows)
+            losses = self.update(batches, rows, budget.rate_at(share_spent, self.settings))
+            self.count(position, rows, losses)
+            share_spent = clock.share(self.progress.step, self.progress.seen / self.rows)
+            self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
+            stop = self.check(share_spent, clock) or share_spent >= 1
+            self.progress.spent_s = clock.elapsed_s
+            if stop or self.progress.step == until:
+                self.progress.done = stop
+                break
+            if time.monotonic() - saved > self.settings.checkpoint_every_s:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def batches(self) -> Iterator[tuple[Position, list[Any], np.ndarray]]:
+        """(position after it, this rank's micro-batches, rows) for each step, from where the progress stands."""
+        seed = self.settings.seed
+        if self.examples is None:
+            while True:
+                draw = Draw(seed, self.progress.step, np.arange(self.batch_size), training=True)
+                yield self.progress.position, [self.task.play(self.net, draw)[0]], draw.example
+        sampler = Sampler(self.rows, self.examples.size, self.batch_size, seed)
+        for position, rows in sampler.start(self.progress.position):
+            parts = share(rows, self.settings.accumulation)
+            yield position, [self.collate(part, position[0]) for part in parts], rows
+
+    def collate(self, rows: np.ndarray, epoch: int) -> Any:
+        """One micro-batch on the device."""
+        draw = Draw(self.settings.seed, epoch, rows, training=True)
+        return move(self.task.collate(self.examples.take(rows), draw), self.device)  # type: ignore[union-attr]
+
+    def update(self, batches: list[Any], rows: np.ndarray, rate: float) -> dict[str, float]:
+        """One step. Raises TrainingError L301 with the layer and the rows when a number is not finite."""
+        number = self.progress.step
+        try:
+            losses = self.stepper.step(batches, number=number, rate=rate)
+        except NotFinite as error:
+            named = self.examples.row[rows].tolist() if self.examples is not None else []
+            raise diagnose(self.task, self.net, batches, step=number + 1, rows=named, loss=error.loss) from error
+        if self.average:
+            blend(self.average, self.net, min(self.settings.ema, (1 + number) / (10 + number)))
+        return losses
+
+    def count(self, position: Position, rows: np.ndarray, losses: dict[str, float]) -> None:
+        """Move the progress on by one step."""
+        progress = self.progress
+        fresh = position[0] != progress.position[0] or progress.step == 0
+        progress.step, progress.position, progress.seen = progress.step + 1, position, progress.seen + len(rows)
+        loss = next(iter(losses.values()))
+        progress.epoch_loss = loss if fresh else progress.epoch_loss + 0.05 * (loss - progress.epoch_loss)
+        self.log.add(step=progress.step, epoch=position[0], losses=losses)
+
+    def check(self, share_spent: float, clock: budget.Budget) -> bool:
+        """Validate when it is due; whether to stop before the end."""
+        progress, settings = self.progress, self.settings
+        if settings.stop_loss is not None and progress.epoch_loss <= settings.stop_loss:
+            return True
+        if self.validate is None or not self.is_due(share_spent, clock):
+            return False
+        begun = time.monotonic()
+        score = self.score()
+        self.validation_s = time.monotonic() - begun
+        progress.validated = max(progress.validated + 1, int(share_spent * settings.validations))
+        if score > progress.best_score or not self.best:
+            progress.best_score, progress.best_step = score, progress.step
+            self.best = clone(self.average or self.net.state_dict())
+            self.stale = 0
+        else:
+            self.stale += 1
+        self.log.add(step=progress.step, epoch=progress.position[0], score=score)
+        self.tell("validation", step=progress.step, score=score, best=progress.best_score)
+        return bool(settings.patience) and self.stale >= settings.patience
+
+    validation_s = 0.0
+    stale = 0
+
+    def is_due(self, share_spent: float, clock: budget.Budget) -> bool:
+        """Evenly over the run; with a time budget never more than a tenth of the time."""
+        if share_spent >= 1:
+            return True
+        due = share_spent * self.settings.validations >= self.progress.validated + 1
+        if self.seconds is None or not due:
+            return due
+        return self.validation_s * (self.progress.validated + 1) < 0.1 * clock.elapsed_s + 0.5
+
+    def score(self) -> float:
+        """The validation score of the averaged weights, or of the weights."""
+        weights = clone(self.net.state_dict()) if self.average else None
+        if self.average:
+            self.net.load_state_dict(self.average)
+        score = self.validate(self.net)  # type: ignore[misc]
+        if weights is not None:
+            self.net.load_state_dict(weights)
+        self.net.train()
+        keep_frozen(self.net)
+        return score
+
+    def settle(self, resumed: bool) -> None:
+        """Precision, by trial on a fresh run, as it was on a resumed one."""
+        if not resumed:
+            batches = []
+            for _, parts, _ in self.batches():
+                batches += parts
+                if len(batches) >= 2 or self.examples is None:
+                    break
+            self.precision, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
+            say(tr("{device}, {threads} threads, {precision} ({why})", device=self.device, threads=torch.get_num_threads(), precision=self.precision, why=why))
+        self.stepper.autocast = device.autocast(self.device, self.precision)
+
+    def save(self) -> None:
+        """A checkpoint; the log is flushed first, and its length kept."""
+        if self.folder is None or world()[0]:
+            return
+        self.progress.log_bytes = self.log.flush()
+        tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
+        state |= {"progress": vars(self.progress), "precision": self.precision, "stale": self.stale}
+        checkpoints.save(self.folder, self.progress.step, tensors, state)
+
+    def resume(self) -> bool:
+        """Put back the newest checkpoint, if there is one."""
+        found = checkpoints.load(self.folder) if self.folder else None
+        if found is None:
+            self.log.cut(0)
+            return False
+        tensors, state = found
+        self.net.load_state_dict(checkpoints.unpack_weights(tensors, "net"))
+        self.average, self.best = (checkpoints.unpack_weights(tensors, title) for title in ("average", "best"))
+        for part in state["parts"]:
+            checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
+        self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
+        self.precision, self.stale = state["precision"], state["stale"]
+        self.log.cut(self.progress.log_bytes)
+        if not self.progress.done:
+            checkpoints.announce(self.progress.step)
+        return True
+
+    def finish(self) -> nn.Module:
+        """The net with the weights validation chose; the last, or their average, where nothing was validated."""
+        if weights := self.best or self.average:
+            self.net.load_state_dict(weights)
+        return self.net.eval()
+
+
+def clone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of weights."""
+    return {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+
+@torch.no_grad()
+def blend(average: dict[str, Tensor], net: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights; counts are copied (Polyak and Juditsky 1992)."""
+    pairs = [(average[name], tensor) for name, tensor in net.state_dict().items()]
+    real = [(a, t) for a, t in pairs if a.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in real], [t for _, t in real], 1 - decay)
+    for kept, tensor in pairs:
+        if not kept.is_floating_point():
+            kept.copy_(tensor)
+
+
+def keep_frozen(net: nn.Module) -> None:
+    """A module whose parameters are all frozen stays in evaluation: its statistics must not move."""
+    for module in net.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()

@@ -1,0 +1,85 @@
+"""Optimizers by name, with parameter groups: matrices decay, biases and norms do not; each architecture its own rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from luban.errors import TrainingError
+from luban.messages import tr
+from luban.training.muon import Muon
+from luban.training.settings import Training
+
+DEFAULT_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.05, "gd": 0.1, "muon": 0.02}
+DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.01}
+
+
+def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Optimizer:
+    """The optimizer of one part of the net; "" = all. Raises TrainingError L310 where nothing can be trained."""
+    groups = parameter_groups(net.get_submodule(part), settings)
+    if not groups:
+        raise TrainingError("L310", tr("no parameter can be trained"), where=part or "model", fix=tr("choose another model, or unfreeze a part"))
+    if settings.optimizer in ("adamw", "adam"):
+        return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+    if settings.optimizer == "muon":
+        return Muon(groups, momentum=settings.momentum)
+    momentum = settings.momentum if settings.optimizer == "sgd" else 0.0
+    return DecoupledSGD(groups, lr=0.1, momentum=momentum, nesterov=momentum > 0)
+
+
+class DecoupledSGD(torch.optim.SGD):
+    """SGD whose weight decay is decoupled, as everywhere else here (Loshchilov and Hutter 2019, algorithm 1)."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Shrink, then step."""
+        for group in self.param_groups:
+            if decay := group["decoupled_decay"]:
+                torch._foreach_mul_(group["params"], 1 - group["lr"] * decay)
+        super().step(closure)
+
+
+def parameter_groups(module: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """Groups by (rate, decay, matrix or not), in the order of the parameters."""
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    for owner, parameter in owned_parameters(module):
+        matrix = parameter.ndim >= 2
+        rate = settings.learning_rate or getattr(owner.rates, "learning_rate", None) or DEFAULT_RATE[settings.optimizer]
+        if settings.optimizer not in ("adamw", "adam") and not settings.learning_rate:
+            rate = DEFAULT_RATE[settings.optimizer]
+        decay = settings.weight_decay if settings.weight_decay is not None else getattr(owner.rates, "weight_decay", None)
+        decay = DEFAULT_DECAY[settings.optimizer] if decay is None else decay
+        hidden = settings.optimizer == "muon" and matrix and not isinstance(owner.module, nn.Embedding | nn.EmbeddingBag)
+        groups.setdefault((rate, decay if matrix else 0.0, hidden), []).append(parameter)
+    return [group_of(settings, key, parameters) for key, parameters in groups.items()]
+
+
+def group_of(settings: Training, key: tuple[float, float, bool], parameters: list[nn.Parameter]) -> dict[str, Any]:
+    """One group as torch has them; `base_rate` is what the schedule multiplies."""
+    rate, decay, hidden = key
+    group: dict[str, Any] = {"params": parameters, "lr": rate, "base_rate": rate}
+    if settings.optimizer == "muon":
+        group["muon"] = hidden
+        if not hidden:
+            group["base_rate"] = group["lr"] = min(rate, 1e-3) if settings.learning_rate is None else rate * 0.1
+    decoupled = "decoupled_decay" if settings.optimizer in ("sgd", "gd") else "weight_decay"
+    return group | {decoupled: decay}
+
+
+class Owner:
+    """The module that holds a parameter, and the nearest one above it that states its rates."""
+
+    def __init__(self, module: nn.Module, rates: nn.Module) -> None:
+        self.module, self.rates = module, rates
+
+
+def owned_parameters(module: nn.Module, rates: nn.Module | None = None) -> list[tuple[Owner, nn.Parameter]]:
+    """Trainable parameters with their owners, each once."""
+    rates = module if rates is None or hasattr(module, "learning_rate") else rates
+    found = [(Owner(module, rates), p) for p in module.parameters(recurse=False) if p.requires_grad]
+    for child in module.children():
+        found += owned_parameters(child, rates)
+    seen: set[int] = set()
+    return [(owner, p) for owner, p in found if not (id(p) in seen or seen.add(id(p)))]

@@ -1,0 +1,60 @@
+"""What a recipe may say about training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The `[training]` section."""
+
+    budget: str | None = None
+    """Time for the whole run, evaluation included: `90 s`, `10 min`, `2 h`. The learning rate is annealed by the share spent."""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """Passes over the training rows. With neither epochs, steps nor budget: enough for about 400,000 rows, 4 to 100 passes."""
+    steps: Annotated[int, Gt(0)] | None = None
+    """Optimizer steps. Of budget, epochs and steps the first to be spent ends the training."""
+    batch_size: Annotated[int, Gt(0)] | Literal["all"] | None = None
+    """Examples in a step, on average where lengths vary; `all` is full-batch. Left out: a hundredth of the rows, 16 to 256."""
+    accumulation: Annotated[int, Gt(0)] = 1
+    """Micro-batches a step is cut into: the same gradient in less memory."""
+    optimizer: Literal["adamw", "adam", "sgd", "gd", "muon"] = "adamw"
+    """`gd` is gradient descent on all rows at once; `sgd` takes `momentum`; `muon` orthogonalises matrices (Jordan 2024)."""
+    learning_rate: Annotated[float, Gt(0)] | None = None
+    """Left out: what each architecture asks for."""
+    momentum: Share = 0.9
+    """Of `sgd` and `muon`."""
+    weight_decay: Annotated[float, Ge(0)] | None = None
+    """Decoupled (Loshchilov and Hutter 2019), on matrices, not on biases and norms. Left out: what each architecture asks for."""
+    l2: Annotated[float, Ge(0)] = 0.0
+    """λ of the penalty λ/2m Σθ² over m training rows, biases excluded."""
+    warmup: Share = 0.05
+    """Share of the training in which the learning rate rises from 0."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls to 0 afterwards."""
+    clip_norm: Annotated[float, Ge(0)] = 1.0
+    """Largest norm of the gradient; 0 = never clipped."""
+    ema: Annotated[float, Ge(0), Le(0.99999)] = 0.0
+    """Decay of an averaged copy of the weights, used for validation and the bundle; 0 = none."""
+    patience: Annotated[int, Ge(0)] = 10
+    """Validations without a better score before training stops; 0 = never."""
+    validations: Annotated[int, Gt(0)] = 40
+    """At most so many validations in a run, at most one an epoch where epochs are longer."""
+    stop_loss: float | None = None
+    """Stop when the mean training loss of an epoch falls to this."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto`: a GPU where there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
+    threads: Annotated[int, Gt(0)] | None = None
+    """Left out: the cores this process may use."""
+    checkpoint_every_s: Annotated[float, Gt(0)] = 30.0
+    """Seconds of training between checkpoints: what a kill can cost."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Of the split, the initial weights, the order and every draw."""
