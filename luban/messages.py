@@ -29,6 +29,12 @@ def tr(template: str, /, **values: Any) -> str:
     return template.format(**values) if values else template
 
 
+def both(template: str, /, **values: Any) -> dict[str, str]:
+    """The template in both languages, its fields filled: for what is read later by someone else."""
+    chinese = translations().get(template, template)
+    return {"en": template.format(**values), "zh": chinese.format(**values)}
+
+
 @cache
 def translations() -> dict[str, str]:
     """English template -> Chinese template."""

@@ -56,6 +56,7 @@ class Trainer:
     validate: Validate | None = None
     seconds: float | None = None  # what the budget leaves for training
     tell: Callable[..., None] = field(default=lambda *_, **__: None)
+    interrupted: Callable[[], bool] = field(default=lambda: False)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -95,7 +96,7 @@ class Trainer:
             self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
             self.progress.spent_s = clock.elapsed_s
-            if stop or self.progress.step == until:
+            if stop or self.progress.step == until or self.interrupted():
                 self.progress.done = stop
                 break
             if time.monotonic() - saved > self.settings.checkpoint_every_s:
@@ -205,11 +206,11 @@ class Trainer:
         self.progress.log_bytes = self.log.flush()
         tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
         state |= {"progress": vars(self.progress), "precision": self.precision, "stale": self.stale}
-        checkpoints.save(self.folder, self.progress.step, tensors, state)
+        checkpoints.save(self.folder / "checkpoints", self.progress.step, tensors, state)
 
     def resume(self) -> bool:
         """Put back the newest checkpoint, if there is one."""
-        found = checkpoints.load(self.folder) if self.folder else None
+        found = checkpoints.load(self.folder / "checkpoints") if self.folder else None
         if found is None:
             self.log.cut(0)
             return False

@@ -1,0 +1,223 @@
+"""From a recipe to a fitted task and its examples: read, infer, split, check, fit on the training rows, encode, store.
+
+What was prepared is kept beside the runs, keyed by data, recipe and code; a second run starts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from luban.columns import Columns
+from luban.data import store
+from luban.data.checks import Finding, checks
+from luban.data.inference import guess
+from luban.data.reading import read
+from luban.data.source import Source
+from luban.data.splits import NAMES, TRAIN, Splitting, divide
+from luban.errors import DataError, say, warn
+from luban.messages import tr
+from luban.recipe import Recipe, to_dict
+from luban.task import arrange
+
+SAID_BY_TASK = ("W231",)
+ROW = "\x00row"  # no column of a user has this name
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training and evaluation need."""
+
+    recipe: Recipe  # completed: inputs inferred
+    task: Any  # fitted
+    examples: dict[str, Columns]  # train, validation, test
+    raw: pl.DataFrame  # the rows of validation and test as the user has them, and their place as ROW
+    facts: dict[str, Any]  # JSON: hash, rows, splits, rejects, findings, class_counts
+
+
+def prepare(recipe: Recipe, folder: Path) -> Prepared:
+    """Open what was prepared before, or prepare it. Raises DataError L2xx."""
+    memo = folder / f"{recipe_key(recipe)}.json"
+    if (key := remembered(memo)) and store.is_whole(folder / key):
+        say(tr("data: as prepared before"))
+        return reopen(recipe, folder / key)
+    source, recipe = open_source(recipe)
+    key = digest(source.content_hash(), recipe_key(recipe))
+    prepared = build(recipe, source)
+    keep(prepared, source, folder, key, memo)
+    return prepared
+
+
+def open_source(recipe: Recipe) -> tuple[Source, Recipe]:
+    """Read the data; where the recipe names no inputs, infer them and say so."""
+    used = [*recipe.inputs, target_of(recipe)] if recipe.inputs else None
+    source = read(recipe.data, recipe.reading, base=recipe.base, used=[name for name in used if name] if used else None)
+    return source, complete(recipe, source.table)
+
+
+def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
+    """The recipe with its inputs, said aloud where they were inferred. Raises DataError L201, L225."""
+    target = target_of(recipe)
+    if target and target not in table.columns:
+        raise DataError("L201", tr("no such column"), where="recipe.toml: target", received=target, allowed=table.columns)
+    if not recipe.inputs:
+        found = guess(table, target)
+        for column, kind in found.inputs.items():
+            say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
+        for column, why in found.ignored.items():
+            say(tr("left out {column}: {why}", column=column, why=why))
+        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in found.inputs.items()})
+        if not recipe.inputs:
+            raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
+        recipe.make_task()
+    for column in recipe.inputs:
+        if column not in table.columns:
+            raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
+    return recipe
+
+
+def target_of(recipe: Recipe) -> str | None:
+    """The target column."""
+    return recipe.target or None
+
+
+def splitting_of(recipe: Recipe) -> Splitting:
+    """The recipe's split; what it leaves out, as the task has it."""
+    default, asked = recipe.make_task().split, recipe.split
+    by = asked.by or ("random" if asked.group else default.by)
+    return replace(asked, by=by, group=asked.group or default.group, order=asked.order or default.order)
+
+
+def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Prepared:
+    """Split, check, fit, encode. `parts` overrides the recipe's split, for folds."""
+    fold = parts is not None
+    task = recipe.make_task()
+    if parts is None:
+        parts = divide(source.table, splitting_of(recipe), target=target_of(recipe), seed=recipe.training.seed, given=source.splits)
+    kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
+    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"])
+    for finding in findings:
+        if finding.code not in SAID_BY_TASK:
+            finding.emit()
+    table = source.table.select(used_columns(recipe, source.table))
+    task = type(task)(task.config, json.loads(json.dumps(task.fit(table.filter(pl.Series(parts == TRAIN))))))
+    rows = task.encode(table)
+    check_rejects(rows, source, recipe)
+    examples = {name: select(task, rows, parts, part) for part, name in enumerate(NAMES)}
+    if not len(examples["train"]):
+        raise DataError("L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares"))
+    raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
+    return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+
+
+def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
+    """Columns of the table that the recipe names."""
+    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order}
+    named = [column for column in table.columns if column in wanted]
+    return named if recipe.inputs or target_of(recipe) else table.columns
+
+
+def select(task: Any, rows: Columns, parts: np.ndarray, part: int) -> Columns:
+    """Examples of one split; earlier splits are context where the task looks back."""
+    of_row = parts[rows.row]
+    kept = np.flatnonzero(of_row <= part if task.split.context else of_row == part)
+    return arrange(task, rows.take(kept), of_row[kept] == part)
+
+
+def check_rejects(rows: Columns, source: Source, recipe: Recipe) -> None:
+    """Rows that could not be encoded: a warning, or an error where they are too many. Raises DataError L215."""
+    if not rows.rejects:
+        return
+    first = rows.rejects[0]
+    file, line = source.origin.of(first.row)
+    where = f"{Path(file).name}:{line}: {first.column}"
+    share = len(rows.rejects) / len(source.table)
+    what = tr("{count} records ({share}) can't be read; the first: {reason}", count=len(rows.rejects), share=f"{share:.2%}", reason=first.reason)
+    if share > recipe.reading.reject_limit:
+        fix = tr("repair them, or raise reject_limit (now {limit}) under [reading]", limit=recipe.reading.reject_limit)
+        raise DataError("L215", what, where=where, fix=fix)
+    warn("W205", what, where=where, fix=tr("they are left out and listed in rejects.jsonl"))
+
+
+def facts_of(recipe: Recipe, source: Source, table: pl.DataFrame, rows: Columns, examples: dict[str, Columns], findings: list[Finding]) -> dict[str, Any]:
+    """What the report says of the data."""
+    rejects = [asdict(reject) for reject in source.rejects]
+    for reject in rows.rejects:
+        file, line = source.origin.of(reject.row)
+        rejects.append({"file": file, "line": line, "column": reject.column, "reason": reject.reason, "received": reject.received, "record": True})
+    target = target_of(recipe)
+    counts = None
+    if target in table.columns and recipe.task["kind"] == "classification" and not isinstance(table[target].dtype, pl.List):
+        found = table[target].cast(pl.String).drop_nulls().value_counts(sort=True).head(100)
+        counts = dict(zip(found[target].to_list(), found["count"].to_list(), strict=True))
+    return {
+        "hash": source.content_hash(),
+        "rows": len(source.table),
+        "splits": {name: len(columns) for name, columns in examples.items()},
+        "rejects": rejects,
+        "findings": [asdict(finding) for finding in findings if finding.level != "ok"],
+        "class_counts": counts,
+        "found": source.found,
+    }
+
+
+def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
+    """Write the store, and remember the files it came from."""
+    facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": prepared.recipe.inputs}
+    store.write(folder / key, prepared.examples, facts)
+    prepared.raw.write_parquet(folder / key / "raw.parquet")
+    paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
+    memo.write_text(json.dumps({"key": key, "files": [stat_of(path) for path in sorted(paths)]}), encoding="utf-8")
+
+
+def reopen(recipe: Recipe, folder: Path) -> Prepared:
+    """What `keep` wrote."""
+    examples, kept = store.read(folder)
+    recipe = replace(recipe, inputs=kept["inputs"])
+    task = recipe.make_task()
+    return Prepared(recipe, type(task)(task.config, kept["state"]), examples, pl.read_parquet(folder / "raw.parquet"), kept["facts"])
+
+
+def remembered(memo: Path) -> str | None:
+    """The key of the store, if the files it came from are as they were."""
+    try:
+        known = json.loads(memo.read_text(encoding="utf-8"))
+        unchanged = all(stat_of(Path(path)) == [path, size, time] for path, size, time in known["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return known["key"] if unchanged else None
+
+
+def stat_of(path: Path) -> list[Any]:
+    """Path, size and time of change; of a folder, its time of change."""
+    status = path.stat()
+    return [str(path), 0 if path.is_dir() else status.st_size, status.st_mtime_ns]
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """What of the recipe and the code decides the prepared data."""
+    values = to_dict(recipe)
+    parts = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
+    return digest(json.dumps([parts, recipe.training.seed, str(recipe.base.absolute())], sort_keys=True, default=str), code_version())
+
+
+@cache
+def code_version() -> str:
+    """A digest of the code that prepares."""
+    root = Path(__file__).parents[1]
+    files = sorted([*root.glob("kinds/*.py"), *root.glob("tasks/*.py"), *root.glob("data/**/*.py"), root / "supervised.py", root / "columns.py"])
+    return digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def digest(*parts: str) -> str:
+    """A short SHA-256."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -1,0 +1,104 @@
+"""The ladder: models from the cheapest to the dearest, judged on validation; the cheapest within one standard error of the best is chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from luban.columns import Columns
+from luban.evaluation.intervals import interval, paired_interval
+from luban.evaluation.metrics import Metric, find
+from luban.evaluation.schema import LadderRow, Score
+
+ONE_ERROR = 0.6827  # share of a normal distribution within one standard error
+CONSTANT = "majority"
+
+
+@dataclass
+class Rung:
+    """One model, fitted."""
+
+    name: str
+    task: Any
+    net: nn.Module
+    role: Literal["baseline", "network"]
+    seconds: float
+    validation: Columns | None = None  # marks
+    test: Columns | None = None
+    chosen: bool = False
+    error: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learnt."""
+        trained = sum(p.numel() for p in self.net.parameters() if p.requires_grad)
+        return trained or sum(b.numel() for b in self.net.buffers() if b.is_floating_point())
+
+    def row(self, metrics: tuple[str, ...], *, level: float, draws: int) -> LadderRow:
+        """Its line in the report."""
+        return {
+            "name": self.name,
+            "kind": self.name,
+            "role": self.role,
+            "parameters": self.parameters,
+            "fit_seconds": round(self.seconds, 2),
+            "validation": scored(metrics, self.validation, level=level, draws=draws),
+            "test": scored(metrics, self.test, level=level, draws=draws) if self.test is not None else None,
+            "chosen": self.chosen,
+            "error": self.error,
+        }
+
+
+def scored(metrics: tuple[str, ...], marks: Columns | None, *, level: float, draws: int) -> dict[str, Score]:
+    """Each metric with its interval; what these examples do not define is null."""
+    if marks is None or not len(marks):
+        return {}
+    out: dict[str, Score] = {}
+    for name in metrics:
+        metric = find(name)
+        if metric.fits(marks.data):
+            low, high = interval(metric, marks, draws=draws, level=level)
+            out[name] = {"value": metric(marks), "low": low, "high": high}
+    return out
+
+
+def choose(rungs: list[Rung], metric: Metric) -> Rung:
+    """The cheapest model within one standard error of the best by validation (Breiman et al. 1984, section 3.4.3).
+
+    The error is that of the difference on the same rows. A constant is chosen only where nothing is better.
+    """
+    able = [rung for rung in rungs if rung.error is None]
+    judged = [rung for rung in able if rung.validation is not None and len(rung.validation) and not math.isnan(metric(rung.validation))]
+    if not judged:
+        return able[-1]
+    best = best_of(judged, metric)
+    for rung in judged:
+        if rung is best:
+            break
+        if rung.name == CONSTANT:
+            continue
+        low, high = paired_interval(metric, best.validation, rung.validation, level=ONE_ERROR)  # type: ignore[arg-type]
+        if low <= 0 <= high:
+            return rung
+    return best
+
+
+def best_of(rungs: list[Rung], metric: Metric) -> Any:
+    """The chosen one, else the first of the best by validation; None of none."""
+    best: Rung | None = None
+    for rung in rungs:
+        if rung.chosen:
+            return rung
+        if rung.validation is None or not len(rung.validation):
+            best = best or rung
+        elif best is None or best.validation is None or metric.beats(metric(rung.validation), metric(best.validation)):
+            best = rung
+    return best
+
+
+def usable(names: tuple[str, ...], marks: Columns) -> tuple[str, ...]:
+    """The metrics that these marks allow."""
+    return tuple(name for name in names if find(name).fits(marks.data))

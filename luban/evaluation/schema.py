@@ -1,0 +1,192 @@
+"""What `report.json` holds. Each figure can be recomputed from the run folder; a page never computes one.
+
+A score that is not defined is NaN here and null in the file. Everything marked NotRequired may be left out or None.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class BothLanguages(TypedDict):
+    """A sentence in both languages; the page shows the reader's."""
+
+    en: str
+    zh: str
+
+
+Text = str | BothLanguages  # a plain str is shown as it is
+
+
+class Score(TypedDict):
+    """A figure and how far it could lie off."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class RunFacts(TypedDict):
+    """What was run."""
+
+    name: str
+    task: str
+    created: str  # ISO 8601, with the zone
+    command: str
+    luban_version: str
+    seconds: float
+    energy_kwh: NotRequired[float | None]
+
+
+class DataFacts(TypedDict):
+    """What it was run on."""
+
+    name: str
+    hash: str
+    rows: int
+    splits: dict[str, int]  # train, validation, test -> rows
+    rejects: int
+    inputs: dict[str, str]  # column -> kind
+    target: str
+    labels: NotRequired[list[str] | None]
+    class_counts: NotRequired[dict[str, int] | None]
+    findings: NotRequired[list[Text]]  # what the data check said
+
+
+class Protocol(TypedDict):
+    """How the figures were obtained."""
+
+    split: Text
+    metric: str  # the first metric: it chooses
+    seed: int
+    folds: NotRequired[int | None]
+    level: float  # of the intervals
+    chosen_by: Text  # who chose what on which split
+    test_scored: int  # how many times the test split was scored
+
+
+class LadderRow(TypedDict):
+    """One model of the ladder; rows stand from the cheapest to the dearest."""
+
+    name: str
+    kind: str
+    role: Literal["baseline", "network"]
+    parameters: int | None
+    fit_seconds: float | None
+    validation: dict[str, Score]
+    test: dict[str, Score] | None  # the chosen model, and the baselines scored once
+    chosen: bool
+    error: Text | None
+
+
+VerdictKind = Literal["network_wins", "tie", "baseline_wins", "only"]
+
+
+class Verdict(TypedDict):
+    """The first sentence of the report."""
+
+    kind: VerdictKind
+    text_en: str
+    text_zh: str
+
+
+class Curves(TypedDict):
+    """How the chosen network learnt."""
+
+    train: list[tuple[int, float]]  # step, loss
+    validation: list[tuple[int, float]]  # step, score of the first metric
+    best_step: int | None
+
+
+class Confusion(TypedDict):
+    """counts[i][j]: examples of label i guessed as j."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Pair(TypedDict):
+    """A label taken for another, and the share of that label's examples."""
+
+    label: str
+    guess: str
+    count: int
+    share: float
+
+
+class Bin(TypedDict):
+    """Answers of about one confidence."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Calibration(TypedDict):
+    """The reliability curve."""
+
+    bins: list[Bin]
+
+
+class Histogram(TypedDict):
+    """counts[i] lie between edges[i] and edges[i + 1]."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Regression(TypedDict):
+    """Truth against answer, and the residuals."""
+
+    points: list[list[float]]  # truth, answer
+    residuals: Histogram
+
+
+class ClassScore(TypedDict):
+    """Scores of one class."""
+
+    label: str
+    count: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Wrong(TypedDict):
+    """An example it got wrong; an image is a data URI made by `thumbnail`."""
+
+    row: int
+    truth: Any
+    answer: Any
+    confidence: float | None
+    inputs: dict[str, Any]
+
+
+class BundleFacts(TypedDict):
+    """Where the bundle lies."""
+
+    path: str
+    bytes: NotRequired[int | None]
+
+
+class Report(TypedDict):
+    """The whole report."""
+
+    run: RunFacts
+    data: DataFacts
+    protocol: Protocol
+    ladder: list[LadderRow]
+    verdict: Verdict
+    curves: NotRequired[Curves | None]
+    confusion: NotRequired[Confusion | None]
+    calibration: NotRequired[Calibration | None]
+    roc: NotRequired[list[list[float]] | None]  # false positive rate, true positive rate
+    regression: NotRequired[Regression | None]
+    per_class: NotRequired[list[ClassScore]]
+    wrong: NotRequired[list[Wrong]]
+    warnings: NotRequired[list[Text]]
+    environment: NotRequired[dict[str, Any]]
+    bundle: NotRequired[BundleFacts | None]
+    forecast: NotRequired[None]

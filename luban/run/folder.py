@@ -1,0 +1,99 @@
+"""The folder of a run: one per recipe, locked while in use; the same recipe finds its folder again."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from luban.errors import TrainingError
+from luban.messages import tr
+from luban.recipe import Recipe, to_dict
+
+RECIPE = "asked.json"  # the recipe as it was asked for, before anything was inferred
+
+
+def find(recipe: Recipe, runs: Path) -> Path:
+    """`runs/NAME`, or NAME-2, -3 … where another recipe of that name already has the folder."""
+    asked = fingerprint(recipe)
+    for number in itertools.count(1):
+        folder = runs / (recipe.name if number == 1 else f"{recipe.name}-{number}")
+        if not folder.exists():
+            return folder
+        try:
+            if (folder / RECIPE).read_text(encoding="utf-8") == asked:
+                return folder
+        except OSError:
+            if folder.is_dir() and not any(folder.iterdir()):
+                return folder
+    raise StopIteration
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """The recipe and the place its paths are seen from."""
+    return json.dumps([to_dict(recipe), str(recipe.base.absolute())], sort_keys=True, ensure_ascii=False, default=str)
+
+
+def make(folder: Path, recipe: Recipe) -> None:
+    """Create the folder. Raises TrainingError L330 where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECIPE).write_text(fingerprint(recipe), encoding="utf-8")
+    except OSError as error:
+        what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
+        raise TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER")) from error
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the folder; a second trainer is refused by name. Raises TrainingError L331. The kernel frees it at any death."""
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip()
+            raise TrainingError("L331", tr("another process trains in this folder: {holder}", holder=holder), where=str(folder), fix=tr("wait for it, or choose another with --run FOLDER")) from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """What decides the bits of a run."""
+    import numpy
+    import polars
+    import torch
+
+    import luban
+
+    return {
+        "luban": luban.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "polars": polars.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": threads,
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
