@@ -38,7 +38,7 @@ class Model:
         return self.description["signature"]
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
-        """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L240.
+        """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226.
 
         >>> model.predict([{"review": "房间很干净"}])  # doctest: +SKIP
         [{'label': 'positive', 'confidence': 0.98, 'chances': {'negative': 0.02, 'positive': 0.98}}]
@@ -61,7 +61,7 @@ class Model:
         return whole.join(pl.concat([places, answers], how="horizontal"), on="row", how="left", maintain_order="left").drop("row").select(*answers.columns, "error")
 
     def evaluate(self, rows: Rows, *, metrics: tuple[str, ...] = (), level: float = 0.95, draws: int = 1000) -> dict[str, dict[str, float | None]]:
-        """Each metric with its interval, on rows that hold the target. Raises DataError L201, L241."""
+        """Each metric with its interval, on rows that hold the target. Raises DataError L201, L227."""
         table = as_table(rows)
         target = self.signature.get("target")
         self.check_columns(table)
@@ -72,7 +72,7 @@ class Model:
 
         examples = arrange(self.task, columns, np.ones(len(columns), bool))
         if not len(examples):
-            raise DataError("L241", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
+            raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
         marks = marks_of(self.task, self.net, examples)
         names = tuple(metrics) or usable(self.task.metrics, marks)
         for name in names:
@@ -80,9 +80,9 @@ class Model:
         return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
 
     def check_columns(self, table: pl.DataFrame) -> None:
-        """Raises DataError L201 for a missing column, L240 where there is no row."""
+        """Raises DataError L201 for a missing column, L226 where there is no row."""
         if not len(table):
-            raise DataError("L240", tr("there are no rows"), where=tr("the rows to answer"))
+            raise DataError("L226", tr("there are no rows"), where=tr("the rows to answer"))
         for column in self.signature["inputs"]:
             if column not in table.columns:
                 raise DataError("L201", tr("no such column"), where=tr("the rows to answer"), received=column, allowed=table.columns)

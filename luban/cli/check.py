@@ -1,0 +1,50 @@
+"""luban check RECIPE: validate the recipe and the data; nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from luban.cli.output import as_json_option, quiet_option, show, table
+from luban.errors import DataError
+from luban.messages import tr
+
+MOST_REJECTS = 20
+
+
+@click.command("check", help=tr("Validate recipe and data: a table of what was looked at, every reject listed; nothing is trained."))
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help=tr("Change a key of the recipe, such as training.epochs=3."))
+@as_json_option
+@quiet_option
+def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
+    """Check. Raises DataError L243 where a finding is an error."""
+    from luban.data.checks import checks
+    from luban.data.prepare import open_source, splitting_of, target_of
+    from luban.data.splits import divide
+    from luban.recipe import read
+
+    source, completed = open_source(read(recipe, sets))
+    parts = divide(source.table, splitting_of(completed), target=target_of(completed), seed=completed.training.seed, given=source.splits)
+    kinds = {column: section["kind"] for column, section in completed.inputs.items()}
+    findings = checks(source.table, kinds, target_of(completed), parts, completed.task["kind"])
+    rejects = [*source.rejects]
+    facts = {"found": source.found, "rows": len(source.table), "inputs": kinds, "findings": [asdict(f) for f in findings], "rejects": [asdict(r) for r in rejects]}
+    show(facts, lines(findings, rejects), as_json=as_json, following=f"luban train {recipe}")
+    for finding in findings:
+        if finding.level == "error":
+            raise DataError(finding.code, finding.detail, where=finding.where, fix=finding.fix)
+
+
+def lines(findings: list[Any], rejects: list[Any]) -> list[str]:
+    """Pass or fail of each look, then the rejects."""
+    marks = {"ok": click.style("✓", fg="green"), "warning": click.style("!", fg="yellow"), "error": click.style("✗", fg="red")}
+    rows = [[f"{marks[f.level]} {f.name}", f.where, f.detail, f.fix] for f in findings]
+    out = table(rows, [tr("check"), tr("column"), tr("found"), tr("fix")])
+    if rejects:
+        out += ["", tr("{n} rejects", n=len(rejects))]
+        out += [f"  {Path(r.file).name}:{r.line}{': ' + r.column if r.column else ''}: {r.reason}" for r in rejects[:MOST_REJECTS]]
+    return out

@@ -1,0 +1,70 @@
+"""luban new DATA: look at the data, write recipe.toml with the guesses said aloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from luban.cli.output import as_json_option, quiet_option, show
+from luban.errors import DataError, RecipeError
+from luban.messages import tr
+
+
+@click.command("new", help=tr("Look at the data and write a recipe, every guess with its reason."))
+@click.argument("data")
+@click.option("--target", help=tr("The column to learn; left out, guessed from the names."))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help=tr("The recipe to write."))
+@click.option("--force", is_flag=True, help=tr("Write over a recipe that is there."))
+@as_json_option
+@quiet_option
+def command(data: str, target: str | None, out: Path, force: bool, as_json: bool) -> None:
+    """Write a recipe. Raises RecipeError L195 where one is there already, DataError L244 without a target."""
+    import os
+
+    from luban.data.inference import guess
+    from luban.data.reading import read
+
+    if out.exists() and not force:
+        raise RecipeError("L195", tr("a recipe is there already"), where=str(out), fix=tr("--force writes over it, --out names another"))
+    table = read(data, base=Path()).table
+    if target is not None and target not in table.columns:
+        raise DataError("L201", tr("no such column"), where="--target", received=target, allowed=table.columns)
+    found = guess(table, target)
+    if found.target is None or found.task is None:
+        raise DataError("L244", tr("no column can be the target: {why}", why=found.target_why or found.task_why), where=data, fix=tr("name it: --target COLUMN"))
+    place = Path(data) if Path(data).is_absolute() else Path(os.path.relpath(data, out.parent))
+    text = recipe_text(found, place.as_posix(), name=data)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecipeError("L196", tr("the recipe cannot be written: {why}", why=error.strerror or str(error)), where=str(out)) from error
+    facts = {"recipe": str(out), "task": found.task, "target": found.target, "inputs": found.inputs, "ignored": found.ignored}
+    show(facts, text.splitlines(), as_json=as_json, following=f"luban check {out}")
+
+
+def recipe_text(found: Any, place: str, *, name: str) -> str:
+    """The recipe with the reasons as comments."""
+    from luban.recipe import toml_key, toml_value
+
+    lines = [
+        tr("# Written by `luban new {name}`: every guess can be changed.", name=name),
+        f"task = {toml_value(found.task)}  # {one_line(found.task_why)}",
+        f"data = {toml_value(place)}",
+        f"target = {toml_value(found.target)}  # {one_line(found.target_why)}",
+        "",
+        "[inputs]",
+        *(f"{toml_key(column)} = {toml_value(kind)}  # {one_line(found.why[column])}" for column, kind in found.inputs.items()),
+        *(tr("# left out: {column} ({why})", column=one_line(column), why=one_line(why)) for column, why in found.ignored.items()),
+        "",
+        "[training]",
+        'budget = "5 min"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def one_line(text: str) -> str:
+    """Without line breaks: it stands in a comment."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,92 @@
+"""luban predict BUNDLE DATA: answers for a file, for rows on stdin, or for a sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from luban.cli.output import as_json_option, quiet_option
+from luban.errors import DataError, RecipeError
+from luban.messages import tr
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+@click.command("predict", help=tr("Answer the rows of a file, of JSON lines on stdin (-), or the texts given with --text."))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("data", required=False)
+@click.option("--text", "texts", multiple=True, help=tr("A text to answer, for bundles with one text input; can be repeated."))
+@click.option("--out", type=click.Path(path_type=Path), help=tr("Write answers to a .csv, .jsonl or .parquet file instead of stdout."))
+@as_json_option
+@quiet_option
+def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Predict."""
+    import luban
+
+    if bool(data) == bool(texts):
+        raise RecipeError("L192", tr("give DATA or --text, one of them"), where="luban predict")
+    if out and out.suffix.lower() not in FORMATS:
+        raise RecipeError("L193", tr("answers are written as csv, jsonl or parquet"), where="--out", received=out.suffix, allowed=FORMATS)
+    model = luban.load(bundle)
+    answers = model.answers(rows_of(model, data, texts))
+    if out:
+        write(answers, out)
+        click.echo(str(out))
+        return
+    if as_json:
+        click.echo(json.dumps(answers.to_dicts(), ensure_ascii=False, default=str))
+    elif sys.stdout.isatty() or texts:
+        show_lines(answers, texts)
+    else:
+        click.echo(answers.write_ndjson(), nl=False)
+
+
+def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> pl.DataFrame:
+    """Raw rows. Raises DataError L228 where stdin is not JSON lines, RecipeError L194 where a text does not fit."""
+    import polars as pl
+
+    inputs = model.signature["inputs"]
+    if texts:
+        if list(inputs.values()) != ["text"]:
+            raise RecipeError("L194", tr("--text needs a bundle whose only input is a text"), where="--text", received=inputs, fix=tr("give a file with these columns"))
+        return pl.DataFrame({next(iter(inputs)): list(texts)})
+    if data == "-":
+        try:
+            return pl.DataFrame([json.loads(line) for line in sys.stdin if line.strip()], infer_schema_length=None, strict=False)
+        except (ValueError, pl.exceptions.PolarsError) as error:
+            raise DataError("L228", tr("stdin does not hold JSON lines: {why}", why=str(error)[:80]), where="-") from error
+    from luban.data.reading import read
+
+    return read(str(data), base=Path(), used=list(inputs)).table
+
+
+def show_lines(answers: pl.DataFrame, texts: tuple[str, ...]) -> None:
+    """A line for each answer."""
+    for place, answer in enumerate(answers.to_dicts()):
+        shown = " · ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in answer.items() if not isinstance(value, dict))
+        click.echo(f"{texts[place]} → {shown}" if texts else f"{place + 1}: {shown}")
+
+
+def write(answers: pl.DataFrame, out: Path) -> None:
+    """In the format of the suffix; csv holds chances as columns."""
+    import polars as pl
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".parquet":
+            answers.write_parquet(out)
+        elif out.suffix == ".jsonl":
+            answers.write_ndjson(out)
+        else:
+            flat = answers.unnest("chances", separator=".") if "chances" in answers.columns else answers
+            lists = [name for name, dtype in flat.schema.items() if isinstance(dtype, pl.List)]
+            flat.with_columns(pl.col(name).list.join("|") for name in lists).write_csv(out)
+    except OSError as error:
+        raise DataError("L229", tr("the answers cannot be written: {why}", why=error.strerror or str(error)), where=str(out)) from error
