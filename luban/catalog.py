@@ -79,7 +79,14 @@ def find(folder: str, name: str, *, where: str = "") -> Entry:
         return known[name]
     what = {"tasks": tr("unknown task"), "models": tr("unknown model"), "kinds": tr("unknown kind of column")}[folder]
     names = [*known, *(task_aliases() if folder == "tasks" else ())]
-    raise RecipeError("L102", what, where=where, received=name, allowed=names, fix=tr("`luban {folder}` lists them", folder="tasks" if folder == "kinds" else folder))
+    raise RecipeError(
+        "L102",
+        what,
+        where=where,
+        received=name,
+        allowed=names,
+        fix=tr("`luban {folder}` lists them", folder="tasks" if folder == "kinds" else folder),
+    )
 
 
 @cache
@@ -102,7 +109,9 @@ def load(folder: str, name: str) -> Any:
     for attribute, value in vars(module).items():
         if isinstance(value, type) and value.__module__ == module.__name__ and attribute.lower() == wanted:
             return value
-    raise RecipeError("L103", tr("{folder}/{name}.py has no class of its name", folder=folder, name=name), where=f"luban/{folder}/{name}.py")
+    raise RecipeError(
+        "L103", tr("{folder}/{name}.py has no class of its name", folder=folder, name=name), where=f"luban/{folder}/{name}.py"
+    )
 
 
 def models_for(kind: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.row)
 
-    def __getitem__(self, name: str) -> Array | Ragged:
+    def __getitem__(self, name: str) -> Any:
         return self.data[name]
 
     def __contains__(self, name: str) -> bool:

@@ -18,7 +18,9 @@ BATCH = 512
 ALLOWANCE = 32_768  # tokens or steps a batch, padding included
 
 
-def predictions(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0) -> Iterator[tuple[np.ndarray, Any, Any]]:
+def predictions(
+    task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0
+) -> Iterator[tuple[np.ndarray, Any, Any]]:
     """(places, batch, prediction); similar sizes together, nothing dropped."""
     net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
@@ -53,7 +55,9 @@ def marks_of(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = 
     return Columns.join(parts).take(np.argsort(np.concatenate(places), kind="stable"))
 
 
-def answers_of(task: Any, net: nn.Module, table: pl.DataFrame, *, batch_size: int = BATCH) -> tuple[pl.DataFrame, tuple[Reject, ...], np.ndarray]:
+def answers_of(
+    task: Any, net: nn.Module, table: pl.DataFrame, *, batch_size: int = BATCH
+) -> tuple[pl.DataFrame, tuple[Reject, ...], np.ndarray]:
     """Raw rows in, raw answers out; the rows that could not be read; and the table row each answer stands for."""
     columns = task.encode(table)
     examples = arrange(task, columns, None)

@@ -35,10 +35,10 @@ class Recipe:
     target: Any = None
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
-    split: Splitting = Splitting()
-    reading: Reading = Reading()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
+    split: Splitting = field(default_factory=Splitting)
+    reading: Reading = field(default_factory=Reading)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
     base: Path = Path()
     name: str = "recipe"
 
@@ -58,7 +58,9 @@ def read(path: str | Path, sets: tuple[str, ...] = ()) -> Recipe:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         near = [str(p) for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise RecipeError("L100", tr("no such recipe"), where=str(path), received=str(path), allowed=near, fix=tr("`luban new DATA` writes one")) from error
+        raise RecipeError(
+            "L100", tr("no such recipe"), where=str(path), received=str(path), allowed=near, fix=tr("`luban new DATA` writes one")
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise RecipeError("L101", tr("not TOML: {why}", why=str(error)), where=str(path)) from error
     return parse(raw, base=path.parent, name=path.stem, sets=sets)
@@ -73,7 +75,12 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", set
             raise RecipeError("L104", tr("unknown key"), where=f"{where}: {key}", received=key, allowed=TOP)
     for key in ("task", "data"):
         if key not in raw:
-            raise RecipeError("L106", tr("a key is missing"), where=f"{where}: {key}", fix=tr('write it down: {example}', example='task = "classification"' if key == "task" else 'data = "file.csv"'))
+            raise RecipeError(
+                "L106",
+                tr("a key is missing"),
+                where=f"{where}: {key}",
+                fix=tr("write it down: {example}", example='task = "classification"' if key == "task" else 'data = "file.csv"'),
+            )
     task, model, inputs = sections(raw, where)
     parts = {key: validate(config, raw.get(key, {}), where=f"{where}: {key}") for key, config in SECTIONS.items()}
     recipe = Recipe(task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, **parts)
@@ -91,7 +98,11 @@ def sections(raw: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str,
     inputs = raw.get("inputs", {})
     if not isinstance(inputs, dict):
         raise RecipeError("L105", tr("a table of keys is wanted here"), where=f"{where}: inputs", received=inputs)
-    return preset | task | {"kind": kind}, model, {column: as_section(value, f"{where}: inputs.{column}") for column, value in inputs.items()}
+    return (
+        preset | task | {"kind": kind},
+        model,
+        {column: as_section(value, f"{where}: inputs.{column}") for column, value in inputs.items()},
+    )
 
 
 def as_section(value: Any, where: str, default: str | None = None) -> dict[str, Any]:
@@ -131,7 +142,9 @@ def check_data(recipe: Recipe, where: str) -> None:
     if isinstance(data, dict):
         for key in data:
             if key not in ("train", "validation", "test"):
-                raise RecipeError("L104", tr("unknown key"), where=f"{where}: data.{key}", received=key, allowed=("train", "validation", "test"))
+                raise RecipeError(
+                    "L104", tr("unknown key"), where=f"{where}: data.{key}", received=key, allowed=("train", "validation", "test")
+                )
         if "train" not in data:
             raise RecipeError("L106", tr("a key is missing"), where=f"{where}: data.train", fix=tr("write it down"))
         data = list(data.values())
@@ -203,7 +216,9 @@ def toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value)
+        escaped = "".join(
+            c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value
+        )
         return f'"{escaped}"'
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None) + "}"

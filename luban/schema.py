@@ -58,7 +58,7 @@ def adapter(config: type) -> Any:
     return TypeAdapter(config)
 
 
-def describe(problem: dict[str, Any]) -> str:
+def describe(problem: Any) -> str:
     """What is wrong, in the reader's language."""
     context = problem.get("ctx", {})
     kind = problem["type"]
@@ -73,7 +73,7 @@ def describe(problem: dict[str, Any]) -> str:
     return tr("wrong type: wanted {wanted}", wanted=wanted.get(kind.split("_")[0], problem["msg"]))
 
 
-def allowed_values(problem: dict[str, Any]) -> list[str]:
+def allowed_values(problem: Any) -> list[str]:
     """The values a choice allows."""
     expected = problem.get("ctx", {}).get("expected", "") if problem["type"] == "literal_error" else ""
     return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",") if part.strip()]

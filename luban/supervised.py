@@ -62,7 +62,9 @@ def encode_table(table: pl.DataFrame, specs: dict[str, Spec], *, names: dict[str
 
 def encode_chunk(table: pl.DataFrame, specs: dict[str, Spec], names: dict[str, str]) -> Columns:
     """One chunk; a row with a fault in any column is left out and named once."""
-    encoded = {name: catalog.load("kinds", spec["kind"]).encode(column_of(table, names.get(name, name)), spec) for name, spec in specs.items()}
+    encoded = {
+        name: catalog.load("kinds", spec["kind"]).encode(column_of(table, names.get(name, name)), spec) for name, spec in specs.items()
+    }
     faults: dict[int, Reject] = {}
     for name, (_, found, _) in encoded.items():
         column = names.get(name, name)
@@ -84,7 +86,9 @@ def with_column(columns: Columns, name: str, values: Any) -> Columns:
 
 def collate_inputs(examples: Columns, specs: dict[str, Spec], draw: Draw) -> dict[str, Any]:
     """Tensors by column; each column draws under its own name."""
-    return {column: catalog.load("kinds", spec["kind"]).collate(examples[column], spec, draw.within(column)) for column, spec in specs.items()}
+    return {
+        column: catalog.load("kinds", spec["kind"]).collate(examples[column], spec, draw.within(column)) for column, spec in specs.items()
+    }
 
 
 def build(model: dict[str, Any], specs: dict[str, Spec], out_dim: int, *, aim: str) -> nn.Module:
@@ -158,11 +162,15 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
         entry = catalog.find("models", model["kind"], where=f"{where}: model.kind")
         if entry.role not in ("encoder", "predictor") or entry.name == "fused":
             good = [e.name for e in catalog.entries("models").values() if e.role in ("encoder", "predictor") and e.name != "fused"]
-            raise RecipeError("L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=model["kind"], allowed=good)
+            raise RecipeError(
+                "L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=model["kind"], allowed=good
+            )
         unread = [column for column, kind in kinds.items() if kind not in entry.takes]
         if kinds and len(unread) == len(kinds):
             good = sorted({name for kind in kinds.values() for name in catalog.models_for(kind)})
-            raise RecipeError("L109", tr("this model reads none of the inputs"), where=f"{where}: model.kind", received=model["kind"], allowed=good)
+            raise RecipeError(
+                "L109", tr("this model reads none of the inputs"), where=f"{where}: model.kind", received=model["kind"], allowed=good
+            )
         if unread and entry.role == "predictor":
             warn("W109", tr("{model} does not read {columns}", model=entry.name, columns=", ".join(unread)), where=f"{where}: model.kind")
         model_config(model)
@@ -185,5 +193,3 @@ def rungs(model: dict[str, Any], specs: dict[str, Spec]) -> list[dict[str, Any]]
 def without(section: dict[str, Any], *keys: str) -> dict[str, Any]:
     """The section less some keys."""
     return {key: value for key, value in section.items() if key not in keys}
-
-

@@ -20,7 +20,14 @@ FORMAT = 1
 REQUIRED = ("luban.json", "state.json", "weights.safetensors", "golden.jsonl")
 OPTIONAL = ("report.json", "card.md")
 MANIFEST = "MANIFEST.json"
-MOST_BYTES = {"luban.json": 50_000_000, "state.json": 500_000_000, "golden.jsonl": 50_000_000, "report.json": 50_000_000, "card.md": 5_000_000, MANIFEST: 100_000}
+MOST_BYTES = {
+    "luban.json": 50_000_000,
+    "state.json": 500_000_000,
+    "golden.jsonl": 50_000_000,
+    "report.json": 50_000_000,
+    "card.md": 5_000_000,
+    MANIFEST: 100_000,
+}
 
 
 def begin(folder: Path) -> Path:
@@ -67,7 +74,12 @@ def check(folder: Path) -> None:
         if path.is_symlink() or not path.is_file():
             raise BundleError("L403", tr("a file is missing, or is a link"), where=str(path))
         if not isinstance(known, dict) or path.stat().st_size != known.get("bytes") or digest(path) != known.get("sha256"):
-            raise BundleError("L404", tr("the file was changed after the bundle was written"), where=str(path), fix=tr("copy the bundle again from where it was made"))
+            raise BundleError(
+                "L404",
+                tr("the file was changed after the bundle was written"),
+                where=str(path),
+                fix=tr("copy the bundle again from where it was made"),
+            )
 
 
 def check_format(number: Any, folder: Path) -> None:

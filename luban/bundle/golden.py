@@ -24,7 +24,10 @@ def golden_lines(task: Any, net: nn.Module, rows: pl.DataFrame) -> list[dict[str
     rows = embed_media(rows.head(NUMBER_OF_ROWS), task)
     answers, _, kept = answers_of(task, net, rows)
     inputs = [{name: to_json(value) for name, value in rows.row(int(place), named=True).items()} for place in kept]
-    return [{"input": given, "answer": {k: to_json(v) for k, v in answer.items()}} for given, answer in zip(inputs, answers.to_dicts(), strict=True)]
+    return [
+        {"input": given, "answer": {k: to_json(v) for k, v in answer.items()}}
+        for given, answer in zip(inputs, answers.to_dicts(), strict=True)
+    ]
 
 
 def embed_media(rows: pl.DataFrame, task: Any) -> pl.DataFrame:

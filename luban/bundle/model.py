@@ -58,9 +58,15 @@ class Model:
         whole = pl.DataFrame({"row": range(len(table)), "error": reasons}, schema={"row": pl.Int64, "error": pl.String})
         if not len(answers):
             return whole.drop("row")
-        return whole.join(pl.concat([places, answers], how="horizontal"), on="row", how="left", maintain_order="left").drop("row").select(*answers.columns, "error")
+        return (
+            whole.join(pl.concat([places, answers], how="horizontal"), on="row", how="left", maintain_order="left")
+            .drop("row")
+            .select(*answers.columns, "error")
+        )
 
-    def evaluate(self, rows: Rows, *, metrics: tuple[str, ...] = (), level: float = 0.95, draws: int = 1000) -> dict[str, dict[str, float | None]]:
+    def evaluate(
+        self, rows: Rows, *, metrics: tuple[str, ...] = (), level: float = 0.95, draws: int = 1000
+    ) -> dict[str, dict[str, float | None]]:
         """Each metric with its interval, on rows that hold the target. Raises DataError L201, L227."""
         table = as_table(rows)
         target = self.signature.get("target")

@@ -25,7 +25,9 @@ def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: di
         "luban": luban.__version__,
         "name": recipe.name,
         "task": recipe.task["kind"],
-        "recipe": to_dict(recipe) | {"data": "", "model": task.config.model} if hasattr(task.config, "model") else to_dict(recipe) | {"data": ""},
+        "recipe": to_dict(recipe) | {"data": "", "model": task.config.model}
+        if hasattr(task.config, "model")
+        else to_dict(recipe) | {"data": ""},
         "signature": {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target},
         "labels": getattr(task, "labels", None),
     }
@@ -33,6 +35,8 @@ def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: di
     layout.write_json(temporary / "state.json", task.state)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}, temporary / "weights.safetensors")
     layout.write_json(temporary / "report.json", report)
-    (temporary / "golden.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8")
+    (temporary / "golden.jsonl").write_text(
+        "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8"
+    )
     (temporary / "card.md").write_text(card(description, report), encoding="utf-8")
     layout.finish(temporary, folder)

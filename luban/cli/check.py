@@ -32,7 +32,13 @@ def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     kinds = {column: section["kind"] for column, section in completed.inputs.items()}
     findings = checks(source.table, kinds, target_of(completed), parts, completed.task["kind"])
     rejects = [*source.rejects]
-    facts = {"found": source.found, "rows": len(source.table), "inputs": kinds, "findings": [asdict(f) for f in findings], "rejects": [asdict(r) for r in rejects]}
+    facts = {
+        "found": source.found,
+        "rows": len(source.table),
+        "inputs": kinds,
+        "findings": [asdict(f) for f in findings],
+        "rejects": [asdict(r) for r in rejects],
+    }
     show(facts, lines(findings, rejects), as_json=as_json, following=f"luban train {recipe}")
     for finding in findings:
         if finding.level == "error":

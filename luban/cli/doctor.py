@@ -31,7 +31,10 @@ def command(as_json: bool) -> None:
     facts |= {
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1),
-        "bfloat16_products": bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)() or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()),
+        "bfloat16_products": bool(
+            getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+            or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        ),
         "mps": torch.backends.mps.is_available(),
         "language": language(),
         "can_write_here": can_write(Path()),
@@ -39,8 +42,15 @@ def command(as_json: bool) -> None:
     }
     for module, (extra, what) in EXTRAS.items():
         found = importlib.util.find_spec(module) is not None
-        facts[f"extra_{extra}"] = importlib.metadata.version(module) if found else tr("missing ({what}): pip install luban[{extra}]", what=what, extra=extra)
-    show(facts, table([[key, value] for key, value in facts.items()], [tr("what"), tr("found")]), as_json=as_json, following="luban example digits")
+        facts[f"extra_{extra}"] = (
+            importlib.metadata.version(module) if found else tr("missing ({what}): pip install luban[{extra}]", what=what, extra=extra)
+        )
+    show(
+        facts,
+        table([[key, value] for key, value in facts.items()], [tr("what"), tr("found")]),
+        as_json=as_json,
+        following="luban example digits",
+    )
 
 
 def can_write(folder: Path) -> bool:

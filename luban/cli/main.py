@@ -73,7 +73,9 @@ def run(arguments: list[str], as_json: bool) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        usage = RecipeError("L191", error.format_message(), where="luban " + " ".join(arguments[:1]), fix=tr("`luban COMMAND --help` shows the options"))
+        usage = RecipeError(
+            "L191", error.format_message(), where="luban " + " ".join(arguments[:1]), fix=tr("`luban COMMAND --help` shows the options")
+        )
         show_error(usage.as_dict() | {"exit_code": 2}, usage.line(), as_json)
         return 2
     except (KeyboardInterrupt, click.Abort) as error:

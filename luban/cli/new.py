@@ -33,7 +33,12 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
         raise DataError("L201", tr("no such column"), where="--target", received=target, allowed=table.columns)
     found = guess(table, target)
     if found.target is None or found.task is None:
-        raise DataError("L244", tr("no column can be the target: {why}", why=found.target_why or found.task_why), where=data, fix=tr("name it: --target COLUMN"))
+        raise DataError(
+            "L244",
+            tr("no column can be the target: {why}", why=found.target_why or found.task_why),
+            where=data,
+            fix=tr("name it: --target COLUMN"),
+        )
     place = Path(data) if Path(data).is_absolute() else Path(os.path.relpath(data, out.parent))
     text = recipe_text(found, place.as_posix(), name=data)
     try:

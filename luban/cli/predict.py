@@ -55,7 +55,13 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> pl.DataFram
     inputs = model.signature["inputs"]
     if texts:
         if list(inputs.values()) != ["text"]:
-            raise RecipeError("L194", tr("--text needs a bundle whose only input is a text"), where="--text", received=inputs, fix=tr("give a file with these columns"))
+            raise RecipeError(
+                "L194",
+                tr("--text needs a bundle whose only input is a text"),
+                where="--text",
+                received=inputs,
+                fix=tr("give a file with these columns"),
+            )
         return pl.DataFrame({next(iter(inputs)): list(texts)})
     if data == "-":
         try:
@@ -70,7 +76,11 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> pl.DataFram
 def show_lines(answers: pl.DataFrame, texts: tuple[str, ...]) -> None:
     """A line for each answer."""
     for place, answer in enumerate(answers.to_dicts()):
-        shown = " · ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in answer.items() if not isinstance(value, dict))
+        shown = " · ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in answer.items()
+            if not isinstance(value, dict)
+        )
         click.echo(f"{texts[place]} → {shown}" if texts else f"{place + 1}: {shown}")
 
 

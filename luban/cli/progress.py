@@ -85,13 +85,19 @@ def step_line(facts: dict[str, Any]) -> str:
     """Step, loss, time left."""
     share = max(facts["share"], 1e-6)
     left = facts["elapsed_s"] * (1 - share) / share
-    return tr("{share:.0%} step {step} loss {loss:.4f} · {left} left", share=share, step=facts["step"], loss=facts["loss"], left=clock(left))
+    return tr(
+        "{share:.0%} step {step} loss {loss:.4f} · {left} left", share=share, step=facts["step"], loss=facts["loss"], left=clock(left)
+    )
 
 
 def event_line(event: str, facts: dict[str, Any]) -> str:
     """What is worth a line."""
     if event == "stage":
-        names = {"prepare": tr("preparing the data"), "evaluate": tr("evaluating on the test split, once"), "bundle": tr("writing bundle and report")}
+        names = {
+            "prepare": tr("preparing the data"),
+            "evaluate": tr("evaluating on the test split, once"),
+            "bundle": tr("writing bundle and report"),
+        }
         return names.get(facts["name"], "")
     if event == "fold":
         return tr("fold {number} of {of}", **facts)

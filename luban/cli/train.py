@@ -38,7 +38,14 @@ def summary(report: dict[str, Any], folder: Path) -> list[str]:
         others = [score_value(row, metric) for metric in metrics if metric != first]
         validation, test = (row["validation"] or {}).get(first), (row["test"] or {}).get(first)
         rows.append([mark, row["name"], score(validation), score(test), *others, f"{row['fit_seconds']:.1f} s"])
-    header = ["", tr("model"), tr("{metric} validation", metric=first), tr("{metric} test", metric=first), *(m for m in metrics if m != first), tr("fit")]
+    header = [
+        "",
+        tr("model"),
+        tr("{metric} validation", metric=first),
+        tr("{metric} test", metric=first),
+        *(m for m in metrics if m != first),
+        tr("fit"),
+    ]
     return [
         report["verdict"][f"text_{language()}"],
         "",
@@ -58,7 +65,7 @@ def score_value(row: dict[str, Any], metric: str) -> str:
 def example_input(recipe: Any) -> str:
     """What `luban predict` may be given."""
     if len(recipe.inputs) == 1:
-        ((column, section),) = recipe.inputs.items()
+        (section,) = recipe.inputs.values()
         if section["kind"] == "text":
             return f'--text "{tr("a sentence")}"'
     return recipe.data if isinstance(recipe.data, str) else "DATA"

@@ -112,11 +112,11 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     check_rejects(rows, source, recipe)
     examples = {name: select(task, rows, parts, part) for part, name in enumerate(NAMES)}
     if not len(examples["train"]):
-        raise DataError("L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares"))
+        raise DataError(
+            "L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares")
+        )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
-
-
 
 
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
@@ -141,19 +141,25 @@ def check_rejects(rows: Columns, source: Source, recipe: Recipe) -> None:
     file, line = source.origin.of(first.row)
     where = f"{Path(file).name}:{line}: {first.column}"
     share = len(rows.rejects) / len(source.table)
-    what = tr("{count} records ({share}) can't be read; the first: {reason}", count=len(rows.rejects), share=f"{share:.2%}", reason=first.reason)
+    what = tr(
+        "{count} records ({share}) can't be read; the first: {reason}", count=len(rows.rejects), share=f"{share:.2%}", reason=first.reason
+    )
     if share > recipe.reading.reject_limit:
         fix = tr("repair them, or raise reject_limit (now {limit}) under [reading]", limit=recipe.reading.reject_limit)
         raise DataError("L215", what, where=where, fix=fix)
     warn("W205", what, where=where, fix=tr("they are left out and listed in rejects.jsonl"))
 
 
-def facts_of(recipe: Recipe, source: Source, table: pl.DataFrame, rows: Columns, examples: dict[str, Columns], findings: list[Finding]) -> dict[str, Any]:
+def facts_of(
+    recipe: Recipe, source: Source, table: pl.DataFrame, rows: Columns, examples: dict[str, Columns], findings: list[Finding]
+) -> dict[str, Any]:
     """What the report says of the data."""
     rejects = [asdict(reject) for reject in source.rejects]
     for reject in rows.rejects:
         file, line = source.origin.of(reject.row)
-        rejects.append({"file": file, "line": line, "column": reject.column, "reason": reject.reason, "received": reject.received, "record": True})
+        rejects.append(
+            {"file": file, "line": line, "column": reject.column, "reason": reject.reason, "received": reject.received, "record": True}
+        )
     target = target_of(recipe)
     counts = None
     if target in table.columns and recipe.task["kind"] == "classification" and not isinstance(table[target].dtype, pl.List):
@@ -214,7 +220,9 @@ def recipe_key(recipe: Recipe) -> str:
 def code_version() -> str:
     """A digest of the code that prepares."""
     root = Path(__file__).parents[1]
-    files = sorted([*root.glob("kinds/*.py"), *root.glob("tasks/*.py"), *root.glob("data/**/*.py"), root / "supervised.py", root / "columns.py"])
+    files = sorted(
+        [*root.glob("kinds/*.py"), *root.glob("tasks/*.py"), *root.glob("data/**/*.py"), root / "supervised.py", root / "columns.py"]
+    )
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 
 

@@ -26,11 +26,11 @@ class Splitting:
     test: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Share of the rows scored once, at the end."""
     by: Literal["random", "stratified", "time", "last"] | None = None
-    """`stratified` keeps the shares of the labels; `time` puts the latest rows last; left out, as the task has it."""
+    """`stratified` keeps the shares of the labels, `time` tests on the latest rows, `last` on each group's; left out, as the task has it."""
     group: str | None = None
-    """Column whose equal values stay in one split (a patient, a customer)."""
+    """Column whose equal values stay in one split (a patient, a customer); with `by = "last"`, whose last rows are the test."""
     order: str | None = None
-    """Column of time for `by = "time"`."""
+    """Column of time for `by = "time"` and `by = "last"`; left out, `last` takes the rows as they stand."""
 
 
 def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: int, given: np.ndarray | None = None) -> np.ndarray:
@@ -41,14 +41,18 @@ def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: i
     if any(shares.values()):
         parts[free] = cut(table[free], split, shares, target, seed, free)
     if not (parts == TRAIN).any():
-        raise DataError("L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares"))
+        raise DataError(
+            "L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares")
+        )
     return parts
 
 
 def wanted_shares(split: Splitting, parts: np.ndarray, given: bool) -> dict[int, float]:
     """What to cut from the training rows: a part that the data brings is not cut again."""
     if split.validation + split.test >= 1:
-        raise RecipeError("L110", tr("validation and test leave nothing to train on"), where="recipe.toml: split", received=split.validation + split.test)
+        raise RecipeError(
+            "L110", tr("validation and test leave nothing to train on"), where="recipe.toml: split", received=split.validation + split.test
+        )
     has = {part: given and bool((parts == part).any()) for part in (VALIDATION, TEST)}
     return {VALIDATION: 0.0 if has[VALIDATION] else split.validation, TEST: 0.0 if given and has[TEST] else split.test}
 
@@ -57,6 +61,8 @@ def cut(table: pl.DataFrame, split: Splitting, shares: dict[int, float], target:
     """Parts for these rows."""
     if split.by == "time":
         return by_time(table, need(table, split.order, "order"), shares)
+    if split.by == "last":
+        return by_last(table, split, shares)
     if split.group is not None:
         return by_group(table, need(table, split.group, "group"), shares, seed)
     if split.by == "stratified" and target in table.columns:
@@ -67,7 +73,9 @@ def cut(table: pl.DataFrame, split: Splitting, shares: dict[int, float], target:
 def need(table: pl.DataFrame, column: str | None, key: str) -> str:
     """The column, or an error that names those there are."""
     if column is None or column not in table.columns:
-        raise RecipeError("L111", tr("the split needs a column of the data"), where=f"recipe.toml: split.{key}", received=column, allowed=table.columns)
+        raise RecipeError(
+            "L111", tr("the split needs a column of the data"), where=f"recipe.toml: split.{key}", received=column, allowed=table.columns
+        )
     return column
 
 
@@ -112,14 +120,18 @@ def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: in
     names = table[group].cast(pl.String).fill_null("").unique().sort()
     if len(names) < 3:
         raise DataError("L221", tr("a split by group needs at least three groups"), where=group, received=len(names))
-    group_key = names.hash(seed=key_of(seed, "group") & 0xFFFFFFFF).to_numpy()
-    order = np.argsort(group_key, kind="stable")
+    group_key = [key_of(seed, "group", name) for name in names]  # not polars' hash: it may change with its version
+    order = np.argsort(np.array(group_key, np.uint64), kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     done = np.cumsum(np.bincount(rank[codes], minlength=len(names))) / len(table)
-    begun = np.r_[0, done[:-1]]
-    part_of = np.where(begun < shares[TEST], TEST, np.where(begun < shares[TEST] + shares[VALIDATION], VALIDATION, TRAIN))
-    return part_of[rank[codes]].astype(np.int8)
+    part_of, begin = np.zeros(len(names), np.int8), 0
+    for part, spare in ((TEST, 2 if shares[VALIDATION] else 1), (VALIDATION, 1)):
+        before = done[begin - 1] if begin else 0.0
+        taken = int((np.r_[before, done[begin:-1]] - before < shares[part]).sum())  # at least one group, where a share is wanted
+        end = min(begin + taken, len(names) - spare)
+        part_of[begin:end], begin = part, end
+    return part_of[rank[codes]]
 
 
 def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.ndarray:
@@ -132,7 +144,40 @@ def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.nda
         warn("W220", tr("every row has the same time; the split by time is empty"), where=order)
     share = rank / len(table)
     limits = 1 - shares[TEST] - shares[VALIDATION], 1 - shares[TEST]
-    return np.where(share >= limits[1], TEST if shares[TEST] else VALIDATION, np.where(share >= limits[0], VALIDATION, TRAIN)).astype(np.int8)
+    return np.where(share >= limits[1], TEST if shares[TEST] else VALIDATION, np.where(share >= limits[0], VALIDATION, TRAIN)).astype(
+        np.int8
+    )
+
+
+def by_last(table: pl.DataFrame, split: Splitting, shares: dict[int, float]) -> np.ndarray:
+    """In each group by itself: its last rows are the test, those before them the validation; a group of fewer than three rows trains."""
+    rows = table.select(place=pl.int_range(pl.len()))
+    if split.order is not None:
+        times = table[need(table, split.order, "order")]
+        if times.null_count():
+            raise DataError(
+                "L222", tr("{n} rows have no time", n=times.null_count()), where=split.order, fix=tr("fill them or drop them before")
+            )
+        rows = rows.with_columns(time=times).sort("time", maintain_order=True)
+    places = rows["place"].to_numpy()
+    codes = np.zeros(len(table), np.int64)
+    if split.group is not None:
+        codes = table[need(table, split.group, "group")].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+    places = places[np.argsort(codes[places], kind="stable")]  # by group, then time, then place
+    sizes = np.bincount(codes)
+    from_end = np.cumsum(sizes)[codes[places]] - np.arange(len(places))  # 1 = the last row of its group
+    tested = last_rows(sizes, shares[TEST], spare=2)
+    validated = last_rows(sizes, shares[VALIDATION], spare=1 + tested)
+    parts = np.zeros(len(table), np.int8)
+    parts[places[from_end <= (tested + validated)[codes[places]]]] = VALIDATION
+    parts[places[from_end <= tested[codes[places]]]] = TEST
+    return parts
+
+
+def last_rows(sizes: np.ndarray, share: float, *, spare: np.ndarray | int) -> np.ndarray:
+    """(groups,) how many rows a share takes of each group: at least one where there are three, never the spare ones."""
+    wanted = np.maximum(1, np.round(sizes * share)).astype(np.int64) if share else np.zeros_like(sizes)
+    return np.where(sizes >= 3, np.minimum(wanted, sizes - spare), 0)
 
 
 def folds(count: int, number: int, labels: pl.Series | None, seed: int) -> np.ndarray:

@@ -63,7 +63,9 @@ def read(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
     splits = {}
     for name, part in index["splits"].items():
         data = {
-            column: array(place["dense"]) if "dense" in place else Ragged(array(place["values"]), array(place["starts"]), array(place["lengths"]))
+            column: array(place["dense"])
+            if "dense" in place
+            else Ragged(array(place["values"]), array(place["starts"]), array(place["lengths"]))
             for column, place in part["data"].items()
         }
         size = None if part["size"] is None else np.asarray(array(part["size"]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from luban.columns import Array, Ragged
+from luban.columns import Array
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,7 @@ Spec = dict[str, Any]  # JSON: what was fitted on the training rows; always hold
 class Encoded(NamedTuple):
     """A column as arrays, one to one with its rows; a row at fault holds a filler and is named in `faults`."""
 
-    values: Array | Ragged
+    values: Any  # an array with one leading axis, or Ragged
     faults: dict[int, str]  # place in the series -> reason
     size: Array | None = None  # (N,) what a row costs in a batch
 

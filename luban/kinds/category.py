@@ -38,7 +38,11 @@ class Category:
         if len(counts) > config.max_categories:
             warn(
                 "W210",
-                tr("{n} categories; the {kept} most frequent are kept, the others count as never seen", n=len(counts), kept=config.max_categories),
+                tr(
+                    "{n} categories; the {kept} most frequent are kept, the others count as never seen",
+                    n=len(counts),
+                    kept=config.max_categories,
+                ),
                 where=series.name,
                 fix=tr("leave the column out of [inputs] if it is an id"),
             )

@@ -59,13 +59,28 @@ class Image:
         step = max(1, len(cells) // 2000)
         pictures = [p for p, _ in (open_picture(cell) for cell in cells.gather_every(step).to_list()) if p is not None]
         if not pictures:
-            raise DataError("L212", tr("no training row holds an image that can be read"), where=series.name, fix=tr("check the paths with `luban check`"))
+            raise DataError(
+                "L212",
+                tr("no training row holds an image that can be read"),
+                where=series.name,
+                fix=tr("check the paths with `luban check`"),
+            )
         size = as_pair(config.size) if config.size else usual_size(pictures)
         channels = config.channels or (1 if all(p.mode in ("1", "L", "I;16", "I", "LA") for p in pictures) else 3)
         arrays = np.stack([to_array(p, size, channels) for p in pictures])
-        return {"kind": "image", "size": size, "channels": channels, "fill": [int(v) for v in arrays.mean((0, 2, 3)).round()]} | scaling(arrays, config.scale) | {
-            "augment": {"flip": config.flip, "shift": config.shift, "cutout": config.cutout, "rotate_deg": config.rotate_deg, "zoom": config.zoom}
-        }
+        return (
+            {"kind": "image", "size": size, "channels": channels, "fill": [int(v) for v in arrays.mean((0, 2, 3)).round()]}
+            | scaling(arrays, config.scale)
+            | {
+                "augment": {
+                    "flip": config.flip,
+                    "shift": config.shift,
+                    "cutout": config.cutout,
+                    "rotate_deg": config.rotate_deg,
+                    "zoom": config.zoom,
+                }
+            }
+        )
 
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:

@@ -39,7 +39,9 @@ class Series:
         """Numbers a step, and their means and spreads. Raises DataError L211 when no training row can be read."""
         known = [array for array in (parse(cell)[0] for cell in series.to_list()) if array is not None]
         if not known:
-            raise DataError("L211", tr("no training row holds a series"), where=series.name, fix=tr("write lists of numbers, one list for each step"))
+            raise DataError(
+                "L211", tr("no training row holds a series"), where=series.name, fix=tr("write lists of numbers, one list for each step")
+            )
         width = int(np.median([array.shape[1] for array in known]))
         steps = np.concatenate([array for array in known if array.shape[1] == width])
         mean, spread = np.nanmean(steps, 0), np.nanstd(steps, 0)
@@ -47,7 +49,14 @@ class Series:
             mean, spread = np.zeros(width), np.ones(width)
         spread = np.where(spread > 0, spread, 1.0)
         longest = min(config.max_length, max(len(array) for array in known))
-        return {"kind": "series", "numbers": width, "mean": mean.tolist(), "spread": spread.tolist(), "max_length": config.max_length, "longest": longest}
+        return {
+            "kind": "series",
+            "numbers": width,
+            "mean": mean.tolist(),
+            "spread": spread.tolist(),
+            "max_length": config.max_length,
+            "longest": longest,
+        }
 
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:

@@ -37,7 +37,9 @@ class Tags:
         """The tags of the training rows, sorted."""
         separator = config.separator or guess_separator(series)
         tags = split(series, separator).explode().drop_nulls().rename("name")
-        kept = tags.filter(tags != "").value_counts(sort=False, name="n").sort(["n", "name"], descending=[True, False]).head(config.max_tags)
+        kept = (
+            tags.filter(tags != "").value_counts(sort=False, name="n").sort(["n", "name"], descending=[True, False]).head(config.max_tags)
+        )
         return {"kind": "tags", "names": sorted(kept["name"].to_list()), "separator": separator}
 
     @staticmethod

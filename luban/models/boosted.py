@@ -39,6 +39,17 @@ class Boosted(nn.Module):
         min_leaf: int = 20
         """Training rows in a leaf at least."""
 
+    feature: Tensor  # (R, N) column each node asks
+    threshold: Tensor  # (R, N)
+    left: Tensor  # (R, N) the next node; a leaf's is itself
+    right: Tensor  # (R, N)
+    missing_left: Tensor  # (R, N)
+    split: Tensor  # (R, N) row of goes_left, -1 = a number
+    value: Tensor  # (R, N)
+    goes_left: Tensor  # (sets of names, 256)
+    baseline: Tensor  # (O,)
+    used: Tensor  # (2,) trees, depth
+
     def __init__(self, config: Boosted.Config, specs: dict[str, Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
         self.config, self.specs, self.aim, self.outputs = config, specs, aim, out_dim
@@ -111,9 +122,10 @@ class Boosted(nn.Module):
 
         if self.aim != "number" and len(np.unique(target)) < 2:
             return None
-        config, model = self.config, HistGradientBoostingRegressor if self.aim == "number" else HistGradientBoostingClassifier
+        config = self.config
+        model: Any = HistGradientBoostingRegressor if self.aim == "number" else HistGradientBoostingClassifier
         smallest = np.unique(target, return_counts=True)[1].min() if self.aim != "number" else len(target)
-        grown = model(
+        grown: Any = model(
             max_iter=config.rounds,
             max_leaf_nodes=config.leaves,
             learning_rate=config.shrinkage,

@@ -25,6 +25,8 @@ class Majority(nn.Module):
     class Config:
         """Nothing to set."""
 
+    constant: Tensor  # (O,)
+
     def __init__(self, config: Majority.Config, specs: dict[str, Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
         self.aim, self.column = aim, next(iter(specs))

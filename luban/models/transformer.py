@@ -47,7 +47,9 @@ class Transformer(nn.Module):
 
         ((self.column, spec),) = specs.items()
         self.is_text, self.out_dim = spec["kind"] == "text", config.width
-        self.embed = nn.Embedding(Text.num_tokens(spec), config.width, padding_idx=0) if self.is_text else nn.Linear(spec["numbers"], config.width)
+        self.embed = (
+            nn.Embedding(Text.num_tokens(spec), config.width, padding_idx=0) if self.is_text else nn.Linear(spec["numbers"], config.width)
+        )
         if self.is_text:
             nn.init.normal_(self.embed.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))

@@ -60,7 +60,12 @@ def lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             holder = file.read().strip()
-            raise TrainingError("L331", tr("another process trains in this folder: {holder}", holder=holder), where=str(folder), fix=tr("wait for it, or choose another with --run FOLDER")) from error
+            raise TrainingError(
+                "L331",
+                tr("another process trains in this folder: {holder}", holder=holder),
+                where=str(folder),
+                fix=tr("wait for it, or choose another with --run FOLDER"),
+            ) from error
         file.seek(0)
         file.truncate()
         file.write(f"pid {os.getpid()} on {socket.gethostname()}")

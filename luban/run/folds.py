@@ -52,7 +52,9 @@ def parts_of(recipe: Recipe, source: Source) -> list[np.ndarray]:
     """For each fold the split of all rows: its own rows are the test, a share of the others validates."""
     split, seed, target = splitting_of(recipe), recipe.training.seed, target_of(recipe)
     if split.by not in ("random", "stratified") or split.group:
-        raise DataError("L224", tr("folds are cut at random; a split by time or group is not"), where="recipe.toml: split", received=split.by)
+        raise DataError(
+            "L224", tr("folds are cut at random; a split by time or group is not"), where="recipe.toml: split", received=split.by
+        )
     labels = source.table[target] if split.by == "stratified" and target else None
     if labels is not None and isinstance(labels.dtype, pl.List):
         labels = None

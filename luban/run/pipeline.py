@@ -62,7 +62,14 @@ class Run:
         return row["test"] or row["validation"]
 
 
-def train(recipe: Recipe | str | Path | dict[str, Any], *, sets: tuple[str, ...] = (), folder: str | Path | None = None, runs: str | Path = "runs", tell: Tell = silent) -> Run:
+def train(
+    recipe: Recipe | str | Path | dict[str, Any],
+    *,
+    sets: tuple[str, ...] = (),
+    folder: str | Path | None = None,
+    runs: str | Path = "runs",
+    tell: Tell = silent,
+) -> Run:
     """Train a recipe to a bundle and a report, or go on where it was interrupted. Raises LubanError."""
     recipe = as_recipe(recipe, sets)
     for name in recipe.evaluation.metrics:
@@ -92,6 +99,7 @@ class Work:
         self.run, self.tell, self.interruption = run, tell, interruption
         self.recipe, self.begun = run.recipe, time.monotonic()
         self.threads = use_threads(self.recipe.training.threads)
+        self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
     def whole(self) -> Run:
         """All stages; each can be interrupted and repeated."""
@@ -110,7 +118,9 @@ class Work:
             self.score(rungs, prepared)
             self.cross_validate(rungs, metric)
             seconds = time.monotonic() - self.begun
-            report = report_of(self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings)
+            report = report_of(
+                self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
+            )
             self.tell("stage", name="bundle")
             write_bundle(run.bundle, self.recipe, chosen.task, chosen.net, report=report, rows=golden_rows(prepared))
             write_report(report, run.folder)
@@ -141,7 +151,7 @@ class Work:
 
     def candidates(self, task: Any) -> list[tuple[Any, str]]:
         """(task, role), the cheapest first; the model the recipe names stands last, `auto` brings its own."""
-        auto = getattr(task.config, "model", {}).get("kind") == "auto"
+        auto = self.recipe.model["kind"] == "auto" and hasattr(task.config, "model")
         ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or self.recipe.evaluation.baselines) else []
         ladder += [] if auto else [task]
         return [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
@@ -151,7 +161,9 @@ class Work:
         torch.manual_seed(self.recipe.training.seed)
         if role == "baseline":
             net = task.build()
-            seconds = solve(task, net, prepared.examples["train"], seed=self.recipe.training.seed, folder=folder / "rungs" / name, tell=self.tell)
+            seconds = solve(
+                task, net, prepared.examples["train"], seed=self.recipe.training.seed, folder=folder / "rungs" / name, tell=self.tell
+            )
             return Rung(name, task, net.eval(), "baseline", seconds)
         validation = prepared.examples["validation"]
         sign = 1 if metric.higher_is_better else -1
@@ -174,12 +186,13 @@ class Work:
         if self.recipe.training.budget is None:
             return None
         whole = seconds_of(self.recipe.training.budget)
-        return max(1.0, whole - (time.monotonic() - self.begun) - max(RESERVE_S, RESERVE * whole))
+        left = whole - (time.monotonic() - self.begun) - max(RESERVE_S, RESERVE * whole)
+        self.fits_left -= 1
+        return max(1.0, left / (self.fits_left + 1))
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""
-        auto = getattr(rungs[-1].task.config, "model", {}).get("kind") != getattr(self.recipe, "model", {}).get("kind")
-        chosen = choose(rungs, metric) if auto else rungs[-1]
+        chosen = choose(rungs, metric) if self.recipe.model["kind"] == "auto" else rungs[-1]
         chosen.chosen = True
         return chosen
 
@@ -190,139 +203,6 @@ class Work:
         marks = cross_validate(self, self.recipe, self.run.folder / "folds", metric)
         for rung in rungs:
             rung.test = marks["chosen"] if rung.chosen else marks.get(rung.name)
-
-    def scores(self) -> dict[str, Any]:
-        """Test scores of the chosen model, or validation's where there is no test split."""
-        row = next(row for row in self.report["ladder"] if row["chosen"])
-        return row["test"] or row["validation"]
-
-
-def train(recipe: Recipe | str | Path | dict[str, Any], *, sets: tuple[str, ...] = (), folder: str | Path | None = None, runs: str | Path = "runs", tell: Tell = silent) -> Run:
-    """Train a recipe to a bundle and a report, or go on where it was interrupted. Raises LubanError."""
-    recipe = as_recipe(recipe, sets)
-    for name in recipe.evaluation.metrics:
-        find(name)
-    place = Path(folder) if folder else run_folder.find(recipe, Path(runs))
-    run_folder.make(place, recipe)
-    with run_folder.lock(place), interruptible() as interruption:
-        run = Run(place, recipe)
-        if (place / "report.json").is_file() and run.bundle.is_dir():
-            say(tr("this run is finished; nothing is left to do"))
-            run.report = json.loads((place / "report.json").read_text(encoding="utf-8"))
-            return run
-        return Work(run, tell, interruption).whole()
-
-
-def as_recipe(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...] = ()) -> Recipe:
-    """A recipe from a path or a dictionary."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    return recipes.parse(recipe, sets=sets) if isinstance(recipe, dict) else recipes.read(recipe, sets)
-
-
-class Work:
-    """The stages of one run."""
-
-    def __init__(self, run: Run, tell: Tell, interruption: Interruption) -> None:
-        self.run, self.tell, self.interruption = run, tell, interruption
-        self.recipe, self.begun = run.recipe, time.monotonic()
-        self.threads = use_threads(self.recipe.training.threads)
-
-    def whole(self) -> Run:
-        """All stages; each can be interrupted and repeated."""
-        run = self.run
-        with Recorder(run.folder / "messages.jsonl") as recorder:
-            self.tell("stage", name="prepare")
-            prepared = prepare(without_test(self.recipe), run.folder.parent / ".prepared")
-            self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
-            self.keep_inputs(prepared)
-            self.interruption.check()
-            names = self.recipe.evaluation.metrics or prepared.task.metrics
-            metric = find(names[0])
-            rungs = self.climb(prepared, run.folder, metric)
-            chosen = self.choose(rungs, metric)
-            self.tell("stage", name="evaluate")
-            self.score(rungs, prepared)
-            self.cross_validate(rungs, metric)
-            seconds = time.monotonic() - self.begun
-            report = report_of(self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings)
-            self.tell("stage", name="bundle")
-            write_bundle(run.bundle, self.recipe, chosen.task, chosen.net, report=report, rows=golden_rows(prepared))
-            write_report(report, run.folder)
-        run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
-        return run
-
-    def keep_inputs(self, prepared: Prepared) -> None:
-        """What the run folder says of its recipe, data and machine."""
-        folder = self.run.folder
-        recipes.write(self.recipe, folder / "recipe.toml", header=tr("The completed recipe: it reproduces this run."))
-        (folder / "environment.json").write_text(json.dumps(run_folder.environment(self.threads), indent=1), encoding="utf-8")
-        lines = [json.dumps(reject, ensure_ascii=False) + "\n" for reject in prepared.facts["rejects"]]
-        (folder / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
-
-    def climb(self, prepared: Prepared, folder: Path, metric: Metric) -> list[Rung]:
-        """Fit every rung: the baselines, then the network; each is judged on validation."""
-        rungs = []
-        for task, role in self.candidates(prepared.task):
-            name = name_of(task)
-            self.tell("stage", name="train", model=name)
-            rung = self.fit(task, name, role, prepared, folder, metric)
-            if len(prepared.examples["validation"]):
-                rung.validation = marks_of(rung.task, rung.net, prepared.examples["validation"])
-                self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
-            rungs.append(rung)
-            self.interruption.check()
-        return rungs
-
-    def candidates(self, task: Any) -> list[tuple[Any, str]]:
-        """(task, role), the cheapest first; the model the recipe names stands last, `auto` brings its own."""
-        auto = getattr(task.config, "model", {}).get("kind") == "auto"
-        ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or self.recipe.evaluation.baselines) else []
-        ladder += [] if auto else [task]
-        return [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
-
-    def fit(self, task: Any, name: str, role: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
-        """Solve or train one model."""
-        torch.manual_seed(self.recipe.training.seed)
-        if role == "baseline":
-            net = task.build()
-            seconds = solve(task, net, prepared.examples["train"], seed=self.recipe.training.seed, folder=folder / "rungs" / name, tell=self.tell)
-            return Rung(name, task, net.eval(), "baseline", seconds)
-        validation = prepared.examples["validation"]
-        sign = 1 if metric.higher_is_better else -1
-        trainer = Trainer(
-            task,
-            prepared.examples["train"],
-            self.recipe.training,
-            folder=folder,
-            validate=(lambda net: sign * metric(marks_of(task, net, validation))) if len(validation) else None,
-            seconds=self.seconds_left(),
-            tell=self.tell,
-            interrupted=lambda: bool(self.interruption.number),
-        )
-        trainer.run()
-        self.interruption.check()
-        return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
-
-    def seconds_left(self) -> float | None:
-        """Of the budget, what evaluation does not need."""
-        if self.recipe.training.budget is None:
-            return None
-        whole = seconds_of(self.recipe.training.budget)
-        return max(1.0, whole - (time.monotonic() - self.begun) - max(RESERVE_S, RESERVE * whole))
-
-    def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
-        """With `auto` by validation; else the model the recipe names."""
-        auto = getattr(rungs[-1].task.config, "model", {}).get("kind") != getattr(self.recipe, "model", {}).get("kind")
-        chosen = choose(rungs, metric) if auto else rungs[-1]
-        chosen.chosen = True
-        return chosen
-
-    def cross_validate(self, prepared: Prepared, metric: Metric) -> list[Rung] | None:
-        """k folds, where the recipe asks for them."""
-        if self.recipe.evaluation.folds < 2:
-            return None
-        return crossvalidation.run(self, self.recipe, metric)
 
     def score(self, rungs: list[Rung], prepared: Prepared) -> None:
         """The test split, once: the chosen model and the rungs beside it, each by its validation-chosen weights."""
@@ -350,4 +230,3 @@ def golden_rows(prepared: Prepared) -> Any:
     target = prepared.recipe.target
     rows = prepared.raw.drop(ROW)
     return rows.drop(target) if target in rows.columns else rows
-

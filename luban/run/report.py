@@ -30,7 +30,15 @@ MOST_WRONG = 24
 
 
 def report_of(
-    recipe: Recipe, folder: Path, prepared: Prepared, rungs: list[Rung], names: tuple[str, ...], *, seconds: float, threads: int, warnings: list[dict[str, Any]]
+    recipe: Recipe,
+    folder: Path,
+    prepared: Prepared,
+    rungs: list[Rung],
+    names: tuple[str, ...],
+    *,
+    seconds: float,
+    threads: int,
+    warnings: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The report as `evaluation.schema.Report` describes it."""
     metric, evaluation = find(names[0]), recipe.evaluation
@@ -149,7 +157,13 @@ def wrong(marks: Columns, labels: list[str] | None, prepared: Prepared) -> list[
     by_row = {row.pop(ROW): row for row in raw.to_dicts()}
     kinds = {column: section["kind"] for column, section in prepared.recipe.inputs.items()}
     return [
-        {"row": int(row), "truth": truth, "answer": answer, "confidence": sure, "inputs": {c: shown(by_row.get(row, {}).get(c), kind) for c, kind in kinds.items()}}
+        {
+            "row": int(row),
+            "truth": truth,
+            "answer": answer,
+            "confidence": sure,
+            "inputs": {c: shown(by_row.get(row, {}).get(c), kind) for c, kind in kinds.items()},
+        }
         for row, (truth, answer, sure) in zip(marks.row[places].tolist(), named, strict=True)
     ]
 

@@ -71,16 +71,20 @@ class Classification:
     split = Split(by="stratified")
     metrics = ("accuracy", "macro_f1", "auc", "log_loss", "ece")
 
-    def __init__(self, config: Config, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:
         """Refuse what cannot work before any data is read."""
         if not config.target:
-            raise RecipeError("L106", tr("a key is missing"), where=f"{where}: target", fix=tr("write it down: {example}", example='target = "label"'))
+            raise RecipeError(
+                "L106", tr("a key is missing"), where=f"{where}: target", fix=tr("write it down: {example}", example='target = "label"')
+            )
         if config.target in config.inputs:
-            raise RecipeError("L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target)
+            raise RecipeError(
+                "L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target
+            )
         supervised.check_model(config.inputs, config.model, where)
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
@@ -144,11 +148,10 @@ class Classification:
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Tensors of the inputs, and the target."""
         target = examples[TARGET]
+        inputs = supervised.collate_inputs(examples, self.state["inputs"], draw)
         if self.multi_label:
-            tensor = Tags.collate(target, self.state["target"], draw)
-        else:
-            tensor = torch.from_numpy(np.asarray(target, np.int64))
-        return Batch(supervised.collate_inputs(examples, self.state["inputs"], draw), tensor)
+            return Batch(inputs, Tags.collate(target, self.state["target"], draw))
+        return Batch(inputs, torch.from_numpy(np.asarray(target, np.int64)))
 
     def build(self) -> nn.Module:
         """One output a label; two labels share one output, the logit of the second."""

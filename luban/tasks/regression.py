@@ -57,16 +57,20 @@ class Regression:
     split = Split(by="random")
     metrics = ("rmse", "mae", "r2")
 
-    def __init__(self, config: Config, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:
         """Refuse what cannot work before any data is read."""
         if not config.target:
-            raise RecipeError("L106", tr("a key is missing"), where=f"{where}: target", fix=tr("write it down: {example}", example='target = "price"'))
+            raise RecipeError(
+                "L106", tr("a key is missing"), where=f"{where}: target", fix=tr("write it down: {example}", example='target = "price"')
+            )
         if config.target in config.inputs:
-            raise RecipeError("L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target)
+            raise RecipeError(
+                "L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target
+            )
         supervised.check_model(config.inputs, config.model, where)
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
@@ -84,8 +88,7 @@ class Regression:
         """Inputs, and the target where the table has it; a target that is no number is a fault."""
         specs = dict(self.state["inputs"])
         if self.config.target in table.columns:
-            columns = supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
-            return columns
+            return supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
         return supervised.with_column(supervised.encode_table(table, specs), TARGET, np.full(len(table), np.nan, np.float32))
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
@@ -110,11 +113,15 @@ class Regression:
         """Mean over the rows that have a number. Raises RecipeError L113 where outputs and targets differ in shape."""
         outputs = net(batch.inputs).float()
         if outputs.shape != (*batch.target.shape, 1):
-            raise RecipeError("L113", tr("outputs and targets differ in shape"), received=tuple(outputs.shape), allowed=[(*batch.target.shape, 1)])
+            raise RecipeError(
+                "L113", tr("outputs and targets differ in shape"), received=tuple(outputs.shape), allowed=[(*batch.target.shape, 1)]
+            )
         known = ~batch.target.isnan()
         error = outputs[known, 0] - batch.target[known]
         count = int(known.sum())
-        loss = {"mse": error.square, "mae": error.abs, "huber": lambda: torch.where(error.abs() < 1, 0.5 * error**2, error.abs() - 0.5)}[self.config.loss]()
+        loss = {"mse": error.square, "mae": error.abs, "huber": lambda: torch.where(error.abs() < 1, 0.5 * error**2, error.abs() - 0.5)}[
+            self.config.loss
+        ]()
         yield Loss(loss.mean() if count else outputs.sum() * 0, count)
 
     def predict(self, net: nn.Module, batch: Batch) -> Tensor:

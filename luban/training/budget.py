@@ -19,7 +19,9 @@ def seconds_of(budget: str) -> float:
     """`10 min` -> 600. Raises RecipeError L114."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d]+)\s*", budget)
     if not match or match[2].lower() not in UNITS or float(match[1]) <= 0:
-        raise RecipeError("L114", tr("not a budget of time"), where="training.budget", received=budget, fix='budget = "90 s" | "10 min" | "2 h"')
+        raise RecipeError(
+            "L114", tr("not a budget of time"), where="training.budget", received=budget, fix='budget = "90 s" | "10 min" | "2 h"'
+        )
     return float(match[1]) * UNITS[match[2].lower()]
 
 

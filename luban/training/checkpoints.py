@@ -88,7 +88,9 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def pack(net: nn.Module, optimizers: dict[str, torch.optim.Optimizer], extra: dict[str, dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(
+    net: nn.Module, optimizers: dict[str, torch.optim.Optimizer], extra: dict[str, dict[str, Tensor]]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A net, its optimizers and further named weights (average, best) as flat tensors and JSON."""
     tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
     for title, weights in extra.items():

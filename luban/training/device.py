@@ -14,7 +14,6 @@ from torch import nn
 
 from luban.errors import MachineError
 from luban.messages import tr
-from luban.training.settings import Training
 
 TRIAL_S = 0.5  # longest trial of one precision
 GAIN = 1.5  # bfloat16 must be this much faster
@@ -27,7 +26,13 @@ def choose_device(asked: str) -> torch.device:
     if asked == "auto":
         return torch.device("cuda" if there["cuda"] else "cpu")
     if not there[asked]:
-        raise MachineError("L501", tr("this machine has no such device"), where="training.device", received=asked, allowed=[name for name, found in there.items() if found])
+        raise MachineError(
+            "L501",
+            tr("this machine has no such device"),
+            where="training.device",
+            received=asked,
+            allowed=[name for name, found in there.items() if found],
+        )
     return torch.device(asked)
 
 

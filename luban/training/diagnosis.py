@@ -14,7 +14,12 @@ from luban.messages import tr
 def diagnose(task: Any, net: nn.Module, batches: list[Any], *, step: int, rows: list[int], loss: float) -> TrainingError:
     """An error that names the first layer whose weights or outputs are not finite, and the batch's rows."""
     shown = ", ".join(str(row) for row in rows[:8]) + (", …" if len(rows) > 8 else "")
-    what = tr("step {step}: the loss is {loss}; caught before the update. Layer: {layer}", step=step, loss=loss, layer=first_bad_layer(task, net, batches))
+    what = tr(
+        "step {step}: the loss is {loss}; caught before the update. Layer: {layer}",
+        step=step,
+        loss=loss,
+        layer=first_bad_layer(task, net, batches),
+    )
     fix = tr("lower training.learning_rate, scale the inputs, or set training.clip_norm; rows of the batch: {rows}", rows=shown)
     return TrainingError("L301", what, where="training", fix=fix)
 

@@ -28,19 +28,22 @@ def share(rows: np.ndarray, micro_batches: int) -> list[np.ndarray]:
 
 
 def sum_over_ranks(parameters: Sequence[Tensor], sums: Tensor) -> Tensor:
-    """Add up gradients in place, and the sums that come with them, in one message."""
+    """Add up gradients in place, and the sums that come with them, in one message; what no rank used has none, as alone."""
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = torch.cat([g.flatten() for g in gradients] + [sums.to(gradients[0])])
+    used = torch.tensor([p.grad is not None for p in parameters])
+    flat = torch.cat([g.flatten() for g in gradients] + [used.to(gradients[0]), sums.to(gradients[0])])
     dist.all_reduce(flat)
-    for parameter, piece in zip(parameters, flat[: -len(sums)].split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = piece.view_as(parameter)
-    return flat[-len(sums) :].to(sums)
+    *pieces, found, sums_of_all = flat.split([*(p.numel() for p in parameters), len(parameters), len(sums)])
+    for parameter, piece, any_rank in zip(parameters, pieces, found.tolist(), strict=True):
+        parameter.grad = piece.view_as(parameter) if any_rank else None
+    return sums_of_all.to(sums)
 
 
-def gather(values: list[Tensor]) -> list[Tensor]:
-    """Every rank's tensors, in the order of ranks."""
-    if world()[1] == 1:
-        return values
-    everyone: list[list[Tensor]] = [[] for _ in range(world()[1])]
+def gather(values: list[Tensor]) -> tuple[list[Tensor], int]:
+    """Every rank's tensors, in the order of ranks, and where this rank's begin."""
+    rank, ranks = world()
+    if ranks == 1:
+        return values, 0
+    everyone: list[list[Tensor]] = [[] for _ in range(ranks)]
     dist.all_gather_object(everyone, values)
-    return [value for rank in everyone for value in rank]
+    return [value for theirs in everyone for value in theirs], sum(len(theirs) for theirs in everyone[:rank])

@@ -196,7 +196,15 @@ class Trainer:
                 if len(batches) >= 2 or self.examples is None:
                     break
             self.precision, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
-            say(tr("{device}, {threads} threads, {precision} ({why})", device=self.device, threads=torch.get_num_threads(), precision=self.precision, why=why))
+            say(
+                tr(
+                    "{device}, {threads} threads, {precision} ({why})",
+                    device=self.device,
+                    threads=torch.get_num_threads(),
+                    precision=self.precision,
+                    why=why,
+                )
+            )
         self.stepper.autocast = device.autocast(self.device, self.precision)
 
     def save(self) -> None:

@@ -20,7 +20,9 @@ def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Opt
     """The optimizer of one part of the net; "" = all. Raises TrainingError L310 where nothing can be trained."""
     groups = parameter_groups(net.get_submodule(part), settings)
     if not groups:
-        raise TrainingError("L310", tr("no parameter can be trained"), where=part or "model", fix=tr("choose another model, or unfreeze a part"))
+        raise TrainingError(
+            "L310", tr("no parameter can be trained"), where=part or "model", fix=tr("choose another model, or unfreeze a part")
+        )
     if settings.optimizer in ("adamw", "adam"):
         return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
     if settings.optimizer == "muon":
