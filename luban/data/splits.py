@@ -65,7 +65,7 @@ def cut(table: pl.DataFrame, split: Splitting, shares: dict[int, float], target:
         return by_last(table, split, shares)
     if split.group is not None:
         return by_group(table, need(table, split.group, "group"), shares, seed)
-    if split.by == "stratified" and target in table.columns:
+    if split.by == "stratified" and target in table.columns and not table[target].dtype.is_nested():
         return stratified(table[target], shares, seed, rows)
     return at_random(len(table), shares, seed, rows)
 

@@ -1,6 +1,7 @@
 """linear: TF-IDF of token n-grams, plain numbers and one-hot names into a logistic or ridge regression; solved, not stepped.
 
-B batch, G n-grams, D dense features, O outputs. TF-IDF with sublinear counts: Manning, Raghavan and Schütze 2008, ch. 6.
+B batch, G n-grams, D dense features, O outputs. TF-IDF with sublinear counts: Manning, Raghavan and Schütze 2008, ch. 6;
+n-grams weighed by naive Bayes log-count ratios: Wang and Manning 2012, eq. 2-4. Many labels of a text: one against the rest.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Linear(nn.Module):
     def __init__(self, config: Linear.Config, specs: dict[str, Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
         self.config, self.specs, self.aim = config, specs, aim
+        self.against_rest = aim == "label" and out_dim > 1 and any(spec["kind"] == "text" for spec in specs.values())
         self.texts = [column for column, spec in specs.items() if spec["kind"] == "text"]
         self.dense_dim = sum(dense_width(spec) for column, spec in specs.items() if column not in self.texts)
         sparse_dim = len(self.texts) * (config.buckets + 1)
@@ -62,7 +64,7 @@ class Linear(nn.Module):
         for place, column in enumerate(self.texts):
             index, value = self.tfidf(inputs[column], place)
             out = out + nn.functional.embedding_bag(index, self.sparse_weight, per_sample_weights=value, mode="sum")
-        return out
+        return nn.functional.logsigmoid(out) if self.against_rest else out  # softmax of which is σ(z) / Σσ(z)
 
     def dense(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D): numbers with a flag where missing, names as one-hot."""
@@ -162,43 +164,70 @@ def fit(features: Any, target: np.ndarray, net: Linear) -> tuple[np.ndarray, np.
     outputs = len(net.bias)
     if net.aim == "number":
         keep = ~np.isnan(target)
-        weight, bias = regress(features[keep], target[keep], choose(features, target, net, outputs))
+        weight, bias = regress(features[keep], target[keep], choose(features[keep], target[keep], net))
         return weight[:, None], bias[None]
     if net.aim == "tags":
         keep = ~np.isnan(target).any(1)
-        strength = choose(features, target, net, outputs)
-        pairs = [classify(features[keep], target[keep, tag] > 0.5, strength, 2) for tag in range(outputs)]
-        return np.concatenate([w for w, _ in pairs], axis=1), np.concatenate([b for _, b in pairs])
+        strength = net.config.strength or 3.0
+        return against_rest(features[keep], [target[keep, tag] > 0.5 for tag in range(outputs)], strength, len(net.idf) if net.texts else 0)
     keep = target >= 0
-    return classify(features[keep], target[keep], choose(features, target, net, outputs), max(2, outputs))
+    return classify(features[keep], target[keep], choose(features[keep], target[keep], net), net)
 
 
-def classify(features: Any, target: np.ndarray, strength: float, labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic regression; one output where there are two labels."""
+def classify(features: Any, target: np.ndarray, strength: float, net: Linear) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression: of texts one output at a time, else of all labels at once."""
+    outputs, texts = len(net.bias), len(net.idf) if net.texts else 0
+    if outputs == 1:
+        return against_rest(features, [target == 1], strength, texts)
+    if net.against_rest:
+        return against_rest(features, [target == label for label in range(outputs)], strength, texts)
+    return multinomial(features, target, strength, outputs)
+
+
+def against_rest(features: Any, goals: list[np.ndarray], strength: float, texts: int) -> tuple[np.ndarray, np.ndarray]:
+    """One logistic regression a goal (N,) bool; the first `texts` features are weighed by their log-count ratio."""
+    import scipy.sparse as sp
     from sklearn.linear_model import LogisticRegression
 
-    outputs = 1 if labels == 2 else labels
+    weight, bias = np.zeros((features.shape[1], len(goals)), np.float32), np.zeros(len(goals), np.float32)
+    for place, goal in enumerate(goals):
+        if goal.all() or not goal.any():
+            bias[place] = 20.0 if goal.all() else -20.0
+            continue
+        scale = np.ones(features.shape[1])
+        if texts:
+            scale[:texts] = log_count_ratio(features[:, :texts], goal)
+        model: Any = LogisticRegression(C=strength, solver="liblinear", tol=1e-2, random_state=0)
+        with quiet():
+            model.fit(features @ sp.diags(scale), goal)
+        weight[:, place], bias[place] = scale * model.coef_[0], model.intercept_[0]
+    return weight, bias
+
+
+def log_count_ratio(features: Any, goal: np.ndarray) -> np.ndarray:
+    """(features,) ln of how much more often a feature is there where the goal is true; one is added to each count (eq. 2)."""
+    there = features.astype(bool)
+    p, q = (np.asarray(there[rows].sum(0)).ravel() + 1.0 for rows in (goal, ~goal))
+    return np.log((p / p.sum()) / (q / q.sum()))
+
+
+def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """All labels at once; one that no row has is out of reach."""
+    from sklearn.linear_model import LogisticRegression
+
     weight, bias = np.zeros((features.shape[1], outputs), np.float32), np.full(outputs, -20.0, np.float32)
-    found = np.unique(target)
+    found = np.unique(target).astype(int)
     if len(found) < 2:
-        bias[:] = 20.0 if outputs == 1 and found[0] else -20.0
+        bias[found] = 0.0
         return weight, bias
     if features.nnz > 0.3 * features.shape[0] * features.shape[1]:
         features = features.toarray()
-    model: Any = LogisticRegression(C=strength, max_iter=200, tol=1e-3)
+    model: Any = LogisticRegression(C=strength, max_iter=100, tol=1e-3)
     with quiet():
         model.fit(features, target)
-    if outputs == 1:
-        return model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
-    if len(found) == 2:
-        places, coefficients, intercepts = (
-            found.astype(int),
-            np.r_[-model.coef_ / 2, model.coef_ / 2],
-            np.r_[-model.intercept_ / 2, model.intercept_ / 2],
-        )
-    else:
-        places, coefficients, intercepts = found.astype(int), model.coef_, model.intercept_
-    weight[:, places], bias[places] = coefficients.T, intercepts
+    pair = len(found) == 2
+    weight[:, found] = (np.r_[-model.coef_, model.coef_] / 2 if pair else model.coef_).T
+    bias[found] = np.r_[-model.intercept_, model.intercept_] / 2 if pair else model.intercept_
     return weight, bias
 
 
@@ -212,12 +241,12 @@ def regress(features: Any, target: np.ndarray, strength: float) -> tuple[np.ndar
     return model.coef_.astype(np.float32), np.asarray(model.intercept_, np.float32)
 
 
-def choose(features: Any, target: np.ndarray, net: Linear, outputs: int) -> float:
+def choose(features: Any, target: np.ndarray, net: Linear) -> float:
     """The strength asked for, else the best of three on every fifth training row where that is cheap, else 3."""
     if net.config.strength is not None:
         return net.config.strength
     held = np.arange(len(target)) % 5 == 4
-    if features.nnz * outputs > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+    if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20:
         return 3.0
     return min(PENALTIES, key=lambda strength: held_out_loss(features, target, held, strength, net))
 
@@ -225,16 +254,14 @@ def choose(features: Any, target: np.ndarray, net: Linear, outputs: int) -> floa
 def held_out_loss(features: Any, target: np.ndarray, held: np.ndarray, strength: float, net: Linear) -> float:
     """Mean squared error, or mean negative log likelihood, on the rows held out."""
     if net.aim == "number":
-        held_known, rest = held & ~np.isnan(target), ~held & ~np.isnan(target)
-        weight, bias = regress(features[rest], target[rest], strength)
-        return float(np.square(features[held_known] @ weight + bias - target[held_known]).mean())
-    held_known, rest = held & (target >= 0), ~held & (target >= 0)
-    weight, bias = classify(features[rest], target[rest], strength, max(2, len(net.bias)))
-    logits = torch.from_numpy(np.asarray(features[held_known] @ weight + bias))
-    goal = torch.from_numpy(target[held_known])
+        weight, bias = regress(features[~held], target[~held], strength)
+        return float(np.square(features[held] @ weight + bias - target[held]).mean())
+    weight, bias = classify(features[~held], target[~held], strength, net)
+    logits = torch.from_numpy(np.asarray(features[held] @ weight + bias)).double()
+    goal = torch.from_numpy(target[held])
     if logits.shape[1] == 1:
-        return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.to(logits.dtype)))
-    return float(nn.functional.cross_entropy(logits, goal))
+        return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.double()))
+    return float(nn.functional.cross_entropy(nn.functional.logsigmoid(logits) if net.against_rest else logits, goal))
 
 
 @contextmanager

@@ -6,11 +6,14 @@ No wrapper class reaches a task: composable `replicate` is silently wrong where 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world() -> tuple[int, int]:
@@ -18,6 +21,15 @@ def world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def agree(value: T) -> T:
+    """The first rank's value: what a clock, a trial or a signal decides, all must decide alike."""
+    if world()[1] == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]
 
 
 def share(rows: np.ndarray, micro_batches: int) -> list[np.ndarray]:

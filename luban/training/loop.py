@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,28 +20,14 @@ from luban.messages import tr
 from luban.predicting import move
 from luban.training import budget, checkpoints, device
 from luban.training.diagnosis import diagnose
-from luban.training.distributed import share, world
+from luban.training.distributed import agree, share, world
 from luban.training.log import Log
+from luban.training.progress import Progress
 from luban.training.settings import Training
 from luban.training.step import NotFinite, Stepper
+from luban.training.weights import blend, clone, keep_frozen
 
 Validate = Callable[[nn.Module], float]  # the score that chooses, larger is better
-
-
-@dataclass
-class Progress:
-    """All that changes while training, but for weights and optimizers; JSON."""
-
-    step: int = 0
-    position: Position = (0, 0, 0)
-    seen: int = 0
-    validated: int = 0  # validations so far
-    best_score: float = -math.inf
-    best_step: int = 0
-    epoch_loss: float = 0.0
-    spent_s: float = 0.0
-    log_bytes: int = 0
-    done: bool = False
 
 
 @dataclass
@@ -89,20 +74,24 @@ class Trainer:
         clock = budget.Budget(self.settings, budget.epochs_of(self.settings, self.rows), self.seconds, self.progress.spent_s)
         saved = time.monotonic()
         for position, batches, rows in self.batches():
-            share_spent = clock.share(self.progress.step, self.progress.seen / self.rows)
+            share_spent = self.share_spent(clock)
             losses = self.update(batches, rows, budget.rate_at(share_spent, self.settings))
             self.count(position, rows, losses)
-            share_spent = clock.share(self.progress.step, self.progress.seen / self.rows)
+            share_spent = self.share_spent(clock)
             self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
             self.progress.spent_s = clock.elapsed_s
-            if stop or self.progress.step == until or self.interrupted():
+            if stop or self.progress.step == until or agree(self.interrupted()):
                 self.progress.done = stop
                 break
             if time.monotonic() - saved > self.settings.checkpoint_every_s:
                 self.save()
                 saved = time.monotonic()
         self.save()
+
+    def share_spent(self, clock: budget.Budget) -> float:
+        """Of steps, epochs or time; by the first rank's clock."""
+        return agree(clock.share(self.progress.step, self.progress.seen / self.rows))
 
     def batches(self) -> Iterator[tuple[Position, list[Any], np.ndarray]]:
         """(position after it, this rank's micro-batches, rows) for each step, from where the progress stands."""
@@ -150,21 +139,20 @@ class Trainer:
         if self.validate is None or not self.is_due(share_spent, clock):
             return False
         begun = time.monotonic()
-        score = self.score()
-        self.validation_s = time.monotonic() - begun
+        score = agree(self.score())
+        self.validation_s = agree(time.monotonic() - begun)
         progress.validated = max(progress.validated + 1, int(share_spent * settings.validations))
         if score > progress.best_score or not self.best:
             progress.best_score, progress.best_step = score, progress.step
             self.best = clone(self.average or self.net.state_dict())
-            self.stale = 0
+            progress.stale = 0
         else:
-            self.stale += 1
+            progress.stale += 1
         self.log.add(step=progress.step, epoch=progress.position[0], score=score)
         self.tell("validation", step=progress.step, score=score, best=progress.best_score)
-        return bool(settings.patience) and self.stale >= settings.patience
+        return bool(settings.patience) and progress.stale >= settings.patience
 
     validation_s = 0.0
-    stale = 0
 
     def is_due(self, share_spent: float, clock: budget.Budget) -> bool:
         """Evenly over the run; with a time budget never more than a tenth of the time."""
@@ -173,7 +161,7 @@ class Trainer:
         due = share_spent * self.settings.validations >= self.progress.validated + 1
         if self.seconds is None or not due:
             return due
-        return self.validation_s * (self.progress.validated + 1) < 0.1 * clock.elapsed_s + 0.5
+        return agree(self.validation_s * (self.progress.validated + 1) < 0.1 * clock.elapsed_s + 0.5)
 
     def score(self) -> float:
         """The validation score of the averaged weights, or of the weights."""
@@ -195,7 +183,8 @@ class Trainer:
                 batches += parts
                 if len(batches) >= 2 or self.examples is None:
                     break
-            self.precision, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
+            chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
+            self.precision = "bfloat16" if agree(chosen == "bfloat16") else "float32"
             say(
                 tr(
                     "{device}, {threads} threads, {precision} ({why})",
@@ -213,7 +202,10 @@ class Trainer:
             return
         self.progress.log_bytes = self.log.flush()
         tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
-        state |= {"progress": vars(self.progress), "precision": self.precision, "stale": self.stale}
+        state |= {
+            "progress": vars(self.progress),
+            "precision": self.precision,
+        }
         checkpoints.save(self.folder / "checkpoints", self.progress.step, tensors, state)
 
     def resume(self) -> bool:
@@ -228,7 +220,7 @@ class Trainer:
         for part in state["parts"]:
             checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
         self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
-        self.precision, self.stale = state["precision"], state["stale"]
+        self.precision = state["precision"]
         self.log.cut(self.progress.log_bytes)
         if not self.progress.done:
             checkpoints.announce(self.progress.step)
@@ -239,27 +231,3 @@ class Trainer:
         if weights := self.best or self.average:
             self.net.load_state_dict(weights)
         return self.net.eval()
-
-
-def clone(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A copy of weights."""
-    return {name: tensor.detach().clone() for name, tensor in weights.items()}
-
-
-@torch.no_grad()
-def blend(average: dict[str, Tensor], net: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights; counts are copied (Polyak and Juditsky 1992)."""
-    pairs = [(average[name], tensor) for name, tensor in net.state_dict().items()]
-    real = [(a, t) for a, t in pairs if a.is_floating_point()]
-    torch._foreach_lerp_([a for a, _ in real], [t for _, t in real], 1 - decay)
-    for kept, tensor in pairs:
-        if not kept.is_floating_point():
-            kept.copy_(tensor)
-
-
-def keep_frozen(net: nn.Module) -> None:
-    """A module whose parameters are all frozen stays in evaluation: its statistics must not move."""
-    for module in net.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            module.eval()

@@ -1,0 +1,25 @@
+"""Where a training stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from luban.data.sampler import Position
+
+
+@dataclass
+class Progress:
+    """All that changes while training, but for weights and optimizers; JSON."""
+
+    step: int = 0
+    position: Position = (0, 0, 0)
+    seen: int = 0
+    validated: int = 0  # validations so far
+    best_score: float = -math.inf
+    best_step: int = 0
+    epoch_loss: float = 0.0
+    spent_s: float = 0.0
+    log_bytes: int = 0
+    stale: int = 0  # validations since the best
+    done: bool = False

@@ -1,0 +1,334 @@
+"""The tasks under contract: every task of the catalog with representative models, and the toys."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from PIL import Image as Pillow
+from toys import contrastive, forecasting, gan, item_knn
+from toys.contrastive import Contrastive
+from toys.forecasting import Forecasting
+from toys.gan import Gan
+from toys.item_knn import ItemKnn
+from torch import Tensor, nn
+
+from luban.columns import Columns, Ragged
+from luban.data.prepare import select
+from luban.data.splits import TRAIN, Splitting, divide
+from luban.draw import Draw
+from luban.evaluation.metrics import find
+from luban.predicting import marks_of
+from luban.tasks.classification import Classification
+from luban.tasks.regression import Regression
+from luban.training.distributed import share
+from luban.training.loop import Trainer
+from luban.training.settings import Training
+from luban.training.solving import solve
+from luban.training.step import Stepper
+
+PLAIN: dict[str, Any] = {"device": "cpu", "precision": "float32", "schedule": "constant", "warmup": 0.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One task with one model, on a small table."""
+
+    name: str
+    task: Any  # not yet fitted
+    table: Callable[[int], pl.DataFrame]
+    score: Callable[[Columns], float]  # larger is better
+    rows: int = 61
+    steps: int = 40
+    settings: dict[str, Any] = field(default_factory=dict)
+    solved: bool = False
+    overfits: bool = True
+    chance: Callable[[Columns], float] | None = None  # (marks of a net that says the same of all) -> score - chance, at most 0
+    by_place: bool = False  # its noise belongs to the place asked, not to the row
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def training(self, **changes: Any) -> Training:
+        """Settings of a short run."""
+        return Training(**(PLAIN | {"batch_size": 16, "learning_rate": 0.01, "steps": self.steps} | self.settings | changes))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A fitted task, its table, and its examples by split."""
+
+    case: Case
+    task: Any
+    frame: pl.DataFrame
+    parts: np.ndarray
+    examples: tuple[Columns, Columns, Columns]
+
+
+def prepare(case: Case, frame: pl.DataFrame | None = None, parts: np.ndarray | None = None) -> Ready:
+    """Split, fit on the training rows, encode, arrange; state goes through JSON as in a bundle."""
+    frame = case.table(case.rows) if frame is None else frame
+    target = getattr(case.task.config, "target", None)
+    if parts is None:
+        split = Splitting(by=case.task.split.by, group=case.task.split.group, order=case.task.split.order, validation=0.2, test=0.1)
+        parts = divide(frame, split, target=target, seed=0)
+    state = json.loads(json.dumps(case.task.fit(frame.filter(pl.Series(parts == TRAIN)))))
+    task = type(case.task)(case.task.config, state)
+    rows = task.encode(frame)
+    return Ready(case, task, frame, parts, tuple(select(task, rows, parts, part) for part in range(3)))  # type: ignore[arg-type]
+
+
+@cache
+def ready(case: Case) -> Ready:
+    """Prepared once; nothing in it is ever changed."""
+    return prepare(case)
+
+
+@cache
+def trained(case: Case) -> nn.Module:
+    """A net after the case's steps; never changed."""
+    return learn(ready(case), case.training())
+
+
+def learn(made: Ready, settings: Training) -> nn.Module:
+    """Solve or train."""
+    torch.manual_seed(settings.seed)
+    if made.case.solved:
+        net = made.task.build()
+        solve(made.task, net, made.examples[0], seed=0, folder=None, tell=lambda *_, **__: None)
+        return net.eval()
+    return Trainer(made.task, made.examples[0], settings).run().finish()
+
+
+def fresh(made: Ready) -> nn.Module:
+    """A net with its first weights."""
+    torch.manual_seed(0)
+    return made.task.build()
+
+
+def batch_of(made: Ready, rows: np.ndarray, *, training: bool, part: int = 0) -> Any:
+    """One batch of a split."""
+    return made.task.collate(made.examples[part].take(rows), Draw(0, 0, rows, training=training))
+
+
+def score(made: Ready, net: nn.Module, part: int = 1) -> float:
+    """The case's score on a split."""
+    return made.case.score(marks_of(made.task, net, made.examples[part]))
+
+
+def flat(net: nn.Module) -> Tensor:
+    """All weights and buffers as one vector."""
+    return torch.cat([value.double().flatten() for value in net.state_dict().values()])
+
+
+def loss_of(made: Ready, net: nn.Module, rows: np.ndarray) -> float:
+    """The sum of what one step's losses say, without stepping."""
+    stepper = Stepper(made.task, net, made.case.training(accumulation=1), len(made.examples[0]))
+    batches = [batch_of(made, rows, training=False)]
+    runs, total, turn = [made.task.losses(net, batches[0])], 0.0, 0
+    while (outcome := stepper.backward(runs, batches, 0, turn)) is not None:
+        total, turn = total + outcome[1], turn + 1
+    return total
+
+
+def gradients(made: Ready, rows: np.ndarray, micro: int, *, double: bool = True) -> Tensor:
+    """What one step of each loss would do to each parameter it moves, in evaluation mode."""
+    net = fresh(made).eval()
+    net = net.double() if double else net
+    stepper = Stepper(made.task, net, made.case.training(accumulation=micro), len(made.examples[0]))
+    batches = [batch_of(made, part, training=False) for part in share(rows, micro)]
+    batches = [widen(batch) for batch in batches] if double else batches
+    runs, found, turn = [made.task.losses(net, batch) for batch in batches], [], 0
+    while (outcome := stepper.backward(runs, batches, 0, turn)) is not None:
+        moved = [p for group in stepper.optimizer(outcome[0]).param_groups for p in group["params"]]
+        found += [(p.grad if p.grad is not None else torch.zeros_like(p)).detach().double().flatten() for p in moved]
+        turn += 1
+    return torch.cat(found)
+
+
+def widen(batch: Any) -> Any:
+    """The batch's numbers in float64."""
+    if isinstance(batch, Tensor):
+        return batch.double() if batch.is_floating_point() else batch
+    if isinstance(batch, dict):
+        return {key: widen(value) for key, value in batch.items()}
+    return type(batch)(**{f.name: widen(getattr(batch, f.name)) for f in dataclasses.fields(batch)})
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Every tensor in a batch or prediction, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [t for part in value.values() for t in tensors(part)]
+    if isinstance(value, tuple | list):
+        return [t for part in value for t in tensors(part)]
+    return [t for f in dataclasses.fields(value) for t in tensors(getattr(value, f.name))]
+
+
+def arrays(columns: Columns) -> list[np.ndarray]:
+    """Every array of columns, ragged ones as their content and lengths."""
+    found = [columns.row] + ([] if columns.size is None else [columns.size])
+    for name in sorted(columns.data):
+        value = columns[name]
+        found += [value.flat(), value.lengths] if isinstance(value, Ragged) else [np.asarray(value)]
+    return found
+
+
+# --- tables
+
+
+def pictures(count: int) -> pl.DataFrame:
+    """Grey pictures of 9 × 8 pixels with a bright top, left or middle."""
+    rng, cells, labels = np.random.default_rng(5), [], []
+    for i in range(count):
+        pixels = rng.integers(0, 90, (9, 8))
+        place = (np.s_[:3, :], np.s_[:, :3], np.s_[3:6, 3:6])[i % 3]
+        pixels[place] += 150
+        buffer = io.BytesIO()
+        Pillow.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+        cells.append(buffer.getvalue())
+        labels.append(("top", "left", "middle")[i % 3])
+    return pl.DataFrame({"picture": cells, "label": labels})
+
+
+def flowers(count: int) -> pl.DataFrame:
+    """Two numbers, some missing, and three kinds."""
+    rng, kind = np.random.default_rng(6), np.arange(count) % 3
+    a = rng.normal(0, 0.4, count) + np.array([0, 2, 4])[kind]
+    b = rng.normal(0, 0.4, count) + np.array([1, -1, 1])[kind]
+    return pl.DataFrame({"a": [None if i % 17 == 3 else float(v) for i, v in enumerate(a)], "b": b, "label": [f"k{k}" for k in kind]})
+
+
+def readings(count: int) -> pl.DataFrame:
+    """Rising or falling series of 3 to 7 steps of two numbers."""
+    rng, up = np.random.default_rng(7), np.arange(count) % 2
+    steps = [np.arange(3 + i % 5)[:, None] * (1 if u else -1) + rng.normal(0, 0.3, (3 + i % 5, 2)) for i, u in enumerate(up)]
+    return pl.DataFrame({"reading": [s.round(3).tolist() for s in steps], "label": ["up" if u else "down" for u in up]})
+
+
+def tagged(count: int) -> pl.DataFrame:
+    """Words, and the tags they bring, some rows without an answer."""
+    rng = np.random.default_rng(8)
+    has = rng.random((count, 3)) < 0.5
+    words, names = np.array(["红色", "big", "vite"]), np.array(["red", "large", "fast"])
+    return pl.DataFrame(
+        {
+            "words": [" ".join(["的", *words[row]]) for row in has],
+            "tags": [None if i == 4 else names[row].tolist() for i, row in enumerate(has)],
+        },
+        schema_overrides={"tags": pl.List(pl.String)},
+    )
+
+
+def demo(task: Any) -> Callable[[int], pl.DataFrame]:
+    """The task's own rows."""
+    return lambda count: task.demo(count, 3)
+
+
+def metric(name: str, sign: int = 1) -> Callable[[Columns], float]:
+    """A named metric, larger is better."""
+    return lambda marks: sign * find(name)(marks)
+
+
+# --- cases
+
+MIXED = {"review": {"kind": "text", "vocabulary": 300}, "price": {"kind": "number"}, "city": {"kind": "category"}}
+RENT = {"area": {"kind": "number"}, "district": {"kind": "category"}, "listed": {"kind": "date"}}
+PICTURE = {"picture": {"kind": "image", "flip": True, "shift": 1, "cutout": 2, "rotate_deg": 5.0}}
+SMALL = {"mlp": {"kind": "mlp", "hidden": [11], "num_frequencies": 5, "number_dim": 3}}
+NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"], "date": SMALL["mlp"]}
+
+
+def classification(name: str, model: dict[str, Any], inputs: Any = MIXED, *, table: Any = None, **options: Any) -> Case:
+    """A case of labels."""
+    own = {key: options.pop(key) for key in ("loss", "label_smoothing", "class_weight", "target") if key in options}
+    config = Classification.Config(inputs=inputs, model={"size": "tiny", **model}, **({"target": "label"} | own))
+    task = Classification(config)
+    chance = options.pop("chance", lambda marks: abs(find("auc")(marks) - 0.5) - 1e-12)
+    return Case(f"classification-{name}", task, table or demo(task), options.pop("score", metric("auc")), chance=chance, **options)
+
+
+def regression(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of numbers."""
+    task = Regression(Regression.Config(inputs=RENT, target="rent", model={"size": "tiny", **model}))
+    return Case(f"regression-{name}", task, demo(task), metric("rmse", -1), chance=lambda marks: find("r2")(marks), **options)
+
+
+NETWORKS = (
+    classification("auto", {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}}),
+    classification("ngrams", {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS, "head": [5]}, loss="bce"),
+    classification("transformer", {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}, label_smoothing=0.1),
+    classification("lstm", {"kind": "lstm", "embedding": 7, "hidden": [5, 3], "encoders": NUMBERS}, class_weight="balanced"),
+    classification("mlp", {**SMALL["mlp"]}, {"a": {"kind": "number"}, "b": {"kind": "number"}}, table=flowers),
+    classification("convnet", {"kind": "convnet", "channels": [5, 7], "convolutions": 1}, PICTURE, table=pictures, rows=47),
+    classification("resnet", {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0]}, PICTURE, table=pictures, rows=47),
+    classification("series", {"kind": "lstm", "hidden": [5], "final": "last"}, {"reading": {"kind": "series"}}, table=readings),
+    classification(
+        "tags",
+        {"kind": "ngrams", "buckets": 997, "width": 7},
+        {"words": {"kind": "text", "vocabulary": 300}},
+        table=tagged,
+        target="tags",
+        score=metric("macro_f1"),
+        chance=None,
+    ),
+    regression("mlp", {**SMALL["mlp"]}),
+)
+SOLVED = (
+    classification("majority", {"kind": "majority"}, solved=True),
+    classification("linear", {"kind": "linear", "buckets": 997}, solved=True),
+    classification("boosted", {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}, table=flowers, inputs={"a": {"kind": "number"}, "b": {"kind": "number"}}, solved=True),
+    regression("linear", {"kind": "linear"}, solved=True),
+    regression("boosted", {"kind": "boosted", "rounds": 23, "leaves": 5, "min_leaf": 3}, solved=True),
+)
+TOYS = (
+    Case(
+        "gan",
+        Gan(Gan.Config()),
+        demo(Gan(Gan.Config())),
+        lambda marks: -gan.cloud_error(marks),
+        rows=211,
+        steps=600,
+        settings={"batch_size": 64, "learning_rate": 3e-3},
+        overfits=False,
+        by_place=True,
+    ),
+    Case(
+        "item-knn",
+        ItemKnn(ItemKnn.Config()),
+        demo(ItemKnn(ItemKnn.Config())),
+        item_knn.recall_at_3,
+        rows=1100,
+        solved=True,
+        chance=lambda marks: item_knn.recall_at_3(marks) - 3 / 20,
+    ),
+    Case(
+        "forecasting",
+        Forecasting(Forecasting.Config()),
+        demo(Forecasting(Forecasting.Config())),
+        lambda marks: -forecasting.rmse(marks),
+        rows=201,
+        steps=300,
+    ),
+    Case(
+        "contrastive",
+        Contrastive(Contrastive.Config()),
+        demo(Contrastive(Contrastive.Config())),
+        contrastive.recall_at_1,
+        rows=211,
+        steps=80,
+        settings={"batch_size": 32, "learning_rate": 0.03},
+        chance=lambda marks: contrastive.recall_at_1(marks) - 1 / len(marks),
+    ),
+)
+CASES = {case.name: case for case in (*NETWORKS, *SOLVED, *TOYS)}
+STEPPED = {name: case for name, case in CASES.items() if not case.solved}
