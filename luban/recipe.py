@@ -6,6 +6,7 @@ No interpolation, no inheritance between files, no dotted paths to code, no look
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from luban.errors import RecipeError
 from luban.evaluation.settings import Evaluation
 from luban.messages import tr
 from luban.schema import as_dict, validate
+from luban.training.budget import seconds_of
 from luban.training.settings import Training
 
 SECTIONS = {"split": Splitting, "reading": Reading, "training": Training, "evaluation": Evaluation}
@@ -63,7 +65,13 @@ def read(path: str | Path, sets: tuple[str, ...] = ()) -> Recipe:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise RecipeError("L101", tr("not TOML: {why}", why=str(error)), where=str(path)) from error
-    return parse(raw, base=path.parent, name=path.stem, sets=sets)
+    name = path.stem if path.stem != "recipe" else path.absolute().parent.name or path.stem
+    return parse(raw, base=path.parent, name=name, sets=sets)
+
+
+def replace_base(recipe: Recipe, base: Path) -> Recipe:
+    """The same recipe, its data seen from another folder."""
+    return replace(recipe, base=base)
 
 
 def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", sets: tuple[str, ...] = ()) -> Recipe:
@@ -85,6 +93,8 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", set
     parts = {key: validate(config, raw.get(key, {}), where=f"{where}: {key}") for key, config in SECTIONS.items()}
     recipe = Recipe(task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, **parts)
     check_data(recipe, where)
+    if recipe.training.budget is not None:
+        seconds_of(recipe.training.budget)
     task_of(recipe)
     return recipe
 
@@ -182,6 +192,17 @@ def copy_tables(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: copy_tables(part) for key, part in value.items()}
     return [copy_tables(part) for part in value] if isinstance(value, list) else value
+
+
+def moved(recipe: Recipe, folder: Path) -> Recipe:
+    """The same recipe as a file in another folder would say it: relative paths of the data are seen from there."""
+
+    def seen(data: Any) -> Any:
+        if isinstance(data, str):
+            return data if Path(data).is_absolute() else Path(os.path.relpath(recipe.base / data, folder)).as_posix()
+        return [seen(part) for part in data] if isinstance(data, list) else {key: seen(part) for key, part in data.items()}
+
+    return replace(recipe, data=seen(recipe.data), base=folder)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

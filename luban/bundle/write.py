@@ -14,6 +14,7 @@ import luban
 from luban.bundle import format as layout
 from luban.bundle.card import card
 from luban.bundle.golden import golden_lines
+from luban.evaluation.figures import json_ready
 from luban.recipe import Recipe, to_dict
 
 
@@ -34,7 +35,7 @@ def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: di
     layout.write_json(temporary / "luban.json", description)
     layout.write_json(temporary / "state.json", task.state)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}, temporary / "weights.safetensors")
-    layout.write_json(temporary / "report.json", report)
+    layout.write_json(temporary / "report.json", json_ready(report))
     (temporary / "golden.jsonl").write_text(
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8"
     )

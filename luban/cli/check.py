@@ -21,9 +21,11 @@ MOST_REJECTS = 20
 @as_json_option
 @quiet_option
 def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
-    """Check. Raises DataError L243 where a finding is an error."""
+    """Check. Raises DataError where a finding is an error, L215 where too many records can't be read."""
+    import polars as pl
+
     from luban.data.checks import checks
-    from luban.data.prepare import open_source, splitting_of, target_of
+    from luban.data.prepare import all_rejects, cut_short, open_source, splitting_of, target_of, used_columns
     from luban.data.splits import divide
     from luban.recipe import read
 
@@ -31,18 +33,29 @@ def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     parts = divide(source.table, splitting_of(completed), target=target_of(completed), seed=completed.training.seed, given=source.splits)
     kinds = {column: section["kind"] for column, section in completed.inputs.items()}
     findings = checks(source.table, kinds, target_of(completed), parts, completed.task["kind"])
-    rejects = [*source.rejects]
+    rejects = [asdict(reject) for reject in source.rejects]
+    if all(finding.level != "error" for finding in findings):
+        task, table = completed.make_task(), source.table.select(used_columns(completed, source.table))
+        task = type(task)(task.config, task.fit(table.filter(pl.Series(parts == 0))))
+        rows = task.encode(table)
+        rejects = all_rejects(rows, source)
+        findings += cut_short(rows, task.state)
     facts = {
         "found": source.found,
         "rows": len(source.table),
         "inputs": kinds,
         "findings": [asdict(f) for f in findings],
-        "rejects": [asdict(r) for r in rejects],
+        "rejects": rejects,
     }
     show(facts, lines(findings, rejects), as_json=as_json, following=f"luban train {recipe}")
     for finding in findings:
         if finding.level == "error":
             raise DataError(finding.code, finding.detail, where=finding.where, fix=finding.fix)
+    share = len([r for r in rejects if r["record"]]) / max(1, len(source.table) + len(source.rejects))
+    if share > completed.reading.reject_limit:
+        limit = completed.reading.reject_limit
+        fix = tr("repair them, or raise reject_limit (now {limit}) under [reading]", limit=limit)
+        raise DataError("L215", tr("{share:.2%} of the records can't be read", share=share), where=str(recipe), fix=fix)
 
 
 def lines(findings: list[Any], rejects: list[Any]) -> list[str]:
@@ -52,5 +65,8 @@ def lines(findings: list[Any], rejects: list[Any]) -> list[str]:
     out = table(rows, [tr("check"), tr("column"), tr("found"), tr("fix")])
     if rejects:
         out += ["", tr("{n} rejects", n=len(rejects))]
-        out += [f"  {Path(r.file).name}:{r.line}{': ' + r.column if r.column else ''}: {r.reason}" for r in rejects[:MOST_REJECTS]]
+        out += [
+            f"  {Path(r['file']).name}:{r['line']}{': ' + r['column'] if r['column'] else ''}: {r['reason']}"
+            for r in rejects[:MOST_REJECTS]
+        ]
     return out

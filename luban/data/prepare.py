@@ -110,6 +110,8 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     task = type(task)(task.config, json.loads(json.dumps(task.fit(table.filter(pl.Series(parts == TRAIN))))))
     rows = task.encode(table)
     check_rejects(rows, source, recipe)
+    for cut in [] if fold else cut_short(rows, task.state):
+        cut.emit()
     examples = {name: select(task, rows, parts, part) for part, name in enumerate(NAMES)}
     if not len(examples["train"]):
         raise DataError(
@@ -117,6 +119,22 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+def cut_short(rows: Columns, state: Any) -> list[Finding]:
+    """Texts and series of which a part is left out, because they are longer than `max_length`."""
+    found = []
+    for column, spec in (state or {}).get("inputs", {}).items():
+        if "max_length" in spec and column in rows and len(rows):
+            share = float((rows[column].lengths >= spec["max_length"]).mean())
+            if share > 0.01:
+                detail = tr(
+                    "{share:.0%} of the rows reach {most} tokens or steps; what follows is cut off", share=share, most=spec["max_length"]
+                )
+                found.append(
+                    Finding("W211", "warning", tr("length"), detail, tr("raise max_length under [inputs] if the end matters"), column)
+                )
+    return found
 
 
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
@@ -154,12 +172,7 @@ def facts_of(
     recipe: Recipe, source: Source, table: pl.DataFrame, rows: Columns, examples: dict[str, Columns], findings: list[Finding]
 ) -> dict[str, Any]:
     """What the report says of the data."""
-    rejects = [asdict(reject) for reject in source.rejects]
-    for reject in rows.rejects:
-        file, line = source.origin.of(reject.row)
-        rejects.append(
-            {"file": file, "line": line, "column": reject.column, "reason": reject.reason, "received": reject.received, "record": True}
-        )
+    rejects = all_rejects(rows, source)
     target = target_of(recipe)
     counts = None
     if target in table.columns and recipe.task["kind"] == "classification" and not isinstance(table[target].dtype, pl.List):
@@ -174,6 +187,17 @@ def facts_of(
         "class_counts": counts,
         "found": source.found,
     }
+
+
+def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
+    """Records left out by the reader, and rows left out by a kind, with file, line, column, reason."""
+    rejects = [asdict(reject) for reject in source.rejects]
+    for reject in rows.rejects:
+        file, line = source.origin.of(reject.row)
+        rejects.append(
+            {"file": file, "line": line, "column": reject.column, "reason": reject.reason, "received": reject.received, "record": True}
+        )
+    return rejects
 
 
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:

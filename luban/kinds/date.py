@@ -22,6 +22,7 @@ FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%d", "%Y年%m月%d日", "%Y.%m.%d",
 )  # fmt: skip
+ISO = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
 
 
 class Date:
@@ -91,7 +92,14 @@ def parse(series: pl.Series, layout: str) -> pl.Series:
     if series.dtype.is_temporal():
         return series.cast(pl.Datetime("us"))
     text = series.cast(pl.String).str.strip_chars()
-    layout = "%Y-%m-%d" if layout == "native" else layout
+    if layout == "native":  # a date column comes back as text in JSON
+        tried = [follow(text, known) for known in ISO]
+        return pl.select(pl.coalesce(tried)).to_series()
+    return follow(text, layout)
+
+
+def follow(text: pl.Series, layout: str) -> pl.Series:
+    """Instants of the texts in this format."""
     if "%H" not in layout:
         return text.str.to_date(layout, strict=False).cast(pl.Datetime("us"))
     return text.str.to_datetime(layout, strict=False, time_unit="us").dt.replace_time_zone(None)

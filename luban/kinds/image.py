@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ENCODER = "convnet"
 MAX_SIDE = 64
 MAX_PIXELS = 64_000_000
+GREY = ("1", "L", "I;16", "I", "LA")
 
 
 class Image:
@@ -56,18 +57,19 @@ class Image:
     def fit(series: pl.Series, config: Image.Config) -> Spec:
         """The size, colours, mean and spread of the training rows. Raises DataError L212 when none can be read."""
         cells = series.drop_nulls()
-        step = max(1, len(cells) // 2000)
-        pictures = [p for p, _ in (open_picture(cell) for cell in cells.gather_every(step).to_list()) if p is not None]
-        if not pictures:
+        cells = cells.gather_every(max(1, len(cells) // 2000)).to_list()
+        shapes = [shape for shape in map(shape_of, cells) if shape is not None]
+        size = as_pair(config.size) if config.size else usual_size(shapes)
+        channels = config.channels or (1 if all(mode in GREY for _, _, mode in shapes) else 3)
+        decoded = [array for array, _ in (decode_cell(cell, size, channels) for cell in cells) if array is not None]
+        if not decoded:
             raise DataError(
                 "L212",
                 tr("no training row holds an image that can be read"),
                 where=series.name,
                 fix=tr("check the paths with `luban check`"),
             )
-        size = as_pair(config.size) if config.size else usual_size(pictures)
-        channels = config.channels or (1 if all(p.mode in ("1", "L", "I;16", "I", "LA") for p in pictures) else 3)
-        arrays = np.stack([to_array(p, size, channels) for p in pictures])
+        arrays = np.stack(decoded)
         return (
             {"kind": "image", "size": size, "channels": channels, "fill": [int(v) for v in arrays.mean((0, 2, 3)).round()]}
             | scaling(arrays, config.scale)
@@ -88,14 +90,11 @@ class Image:
         out = np.zeros((len(series), spec["channels"], *spec["size"]), np.uint8)
         faults: dict[int, str] = {}
         for place, cell in enumerate(series.to_list()):
-            picture, reason = open_picture(cell)
-            if picture is None:
+            array, reason = decode_cell(cell, spec["size"], spec["channels"])
+            if array is None:
                 faults[place] = reason
-                continue
-            try:
-                out[place] = to_array(picture, spec["size"], spec["channels"])
-            except (OSError, ValueError, SyntaxError) as error:
-                faults[place] = tr("unreadable image: {why}", why=str(error)[:80])
+            else:
+                out[place] = array
         return Encoded(out, faults)
 
     @staticmethod
@@ -148,6 +147,27 @@ def open_picture(cell: Any) -> tuple[Picture | None, str]:
     return picture, ""
 
 
+def shape_of(cell: Any) -> tuple[int, int, str] | None:
+    """Height, width and mode by the header; the file is closed again."""
+    picture, _ = open_picture(cell)
+    if picture is None:
+        return None
+    with picture:
+        return picture.height, picture.width, picture.mode
+
+
+def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.ndarray | None, str]:
+    """(C, H, W) uint8, or None and why not."""
+    picture, reason = open_picture(cell)
+    if picture is None:
+        return None, reason
+    try:
+        with picture:
+            return to_array(picture, size, channels), ""
+    except (OSError, ValueError, SyntaxError) as error:
+        return None, tr("unreadable image: {why}", why=str(error)[:80])
+
+
 def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:
     """(C, H, W) uint8, turned upright, on white where transparent, resized with antialiasing."""
     from PIL import Image as Pillow
@@ -166,9 +186,9 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarr
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
-def usual_size(pictures: list[Picture]) -> tuple[int, int]:
+def usual_size(shapes: list[tuple[int, int, str]]) -> tuple[int, int]:
     """The commonest height and width, scaled down to at most 64."""
-    (height, width), _ = Counter((p.height, p.width) for p in pictures).most_common(1)[0]
+    (height, width), _ = (Counter((h, w) for h, w, _ in shapes) or Counter([(1, 1)])).most_common(1)[0]
     shrink = min(1.0, MAX_SIDE / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 

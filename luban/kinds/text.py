@@ -1,6 +1,6 @@
 """text: words in any language, as byte-level BPE trained on the training rows; Chinese needs no spaces.
 
-Each Han character stands alone, so that the same word is always the same tokens; other scripts merge within words.
+Each Han or kana character stands alone, so that the same word is always the same tokens; other scripts merge within words.
 Byte-level BPE: Sennrich, Haddow and Birch 2016; over bytes, Radford et al. 2019. No text is ever out of vocabulary.
 """
 
@@ -40,8 +40,8 @@ class Text:
 
         vocabulary: int = 8192
         """Tokens at most, bytes included; fewer are made where the training rows are few."""
-        max_length: int = 256
-        """Tokens kept of a text, from its start; `luban check` says how many texts are longer."""
+        max_length: int = 512
+        """Tokens kept of a text, from its start; texts that reach it are counted by `luban check`."""
         lowercase: bool = True
         """Fold case, and full width forms to plain ones (NFKC), before cutting tokens."""
 
@@ -104,7 +104,7 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> str:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    han = pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated")
+    han = pre_tokenizers.Split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}]"), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -131,7 +131,7 @@ class Boosted(nn.Module):
             learning_rate=config.shrinkage,
             min_samples_leaf=min(config.min_leaf, max(1, len(x) // 10)),
             early_stopping=bool(len(x) >= 500 and smallest >= 10),
-            n_iter_no_change=20,
+            n_iter_no_change=30,
             categorical_features=self.categorical() or None,
             random_state=0,
         )

@@ -26,7 +26,8 @@ SIZES = {
 class ConvNet(nn.Module):
     """Convolutions over one image column."""
 
-    learning_rate = 2e-3
+    learning_rate = 3e-3
+    weight_decay = 0.05
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from luban.roles import SupervisedBatch
 
 ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
-SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 262_144}, "base": {"buckets": 1_048_576}}
-SEARCH_VALUES = 20_000_000  # non-zero values times outputs, above which the penalty is not searched
-PENALTIES = (0.3, 3.0, 30.0)
+SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 2_097_152}, "base": {"buckets": 4_194_304}}
+SEARCH_VALUES = 40_000_000  # non-zero values times outputs, above which nothing is searched
+STRENGTHS = (0.3, 3.0, 20.0)
+LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
 
 class Linear(nn.Module):
@@ -34,13 +35,14 @@ class Linear(nn.Module):
     class Config:
         """Features and penalty."""
 
-        ngrams: tuple[int, ...] = (1, 2, 3)
-        """Lengths of the n-grams of tokens."""
-        buckets: int = 2**18
-        """Hash buckets per text column."""
+        longest: int | None = None
+        """n of the longest n-grams of tokens; left out, the better of 2 and 4 on a fifth of the training rows."""
+        buckets: int = 2_097_152
+        """Hash buckets per text column; where two n-grams share one, both are blurred."""
         strength: float | None = None
-        """C, the inverse of the L2 penalty; left out, the best of 0.3, 3 and 30 on a fifth of the training rows."""
+        """C, the inverse of the L2 penalty; left out, the best of 0.3, 3 and 20 on a fifth of the training rows."""
 
+    longest: Tensor  # () n of the longest n-grams
     idf: Tensor  # (texts · (buckets + 1),)
     sparse_weight: Tensor  # (texts · (buckets + 1), O)
     dense_weight: Tensor  # (D, O)
@@ -53,6 +55,7 @@ class Linear(nn.Module):
         self.texts = [column for column, spec in specs.items() if spec["kind"] == "text"]
         self.dense_dim = sum(dense_width(spec) for column, spec in specs.items() if column not in self.texts)
         sparse_dim = len(self.texts) * (config.buckets + 1)
+        self.register_buffer("longest", torch.tensor(config.longest or LENGTHS[-1]))
         self.register_buffer("idf", torch.ones(sparse_dim))
         self.register_buffer("sparse_weight", torch.zeros(sparse_dim, out_dim))
         self.register_buffer("dense_weight", torch.zeros(self.dense_dim, out_dim))
@@ -74,7 +77,7 @@ class Linear(nn.Module):
 
     def tfidf(self, ids: Tensor, place: int) -> tuple[Tensor, Tensor]:
         """(B, G) feature indices and their weights, of unit length; a repeated n-gram stands once, with 1 + log of its count."""
-        grams = hashed_ngrams(ids, self.config.ngrams, self.config.buckets)
+        grams = hashed_ngrams(ids, range(1, int(self.longest) + 1), self.config.buckets)
         grams, _ = grams.sort(dim=1)
         first = torch.ones_like(grams, dtype=torch.bool)
         first[:, 1:] = grams[:, 1:] != grams[:, :-1]
@@ -86,13 +89,19 @@ class Linear(nn.Module):
         return index, value / value.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
-        """Count documents, then let scikit-learn fit."""
-        if self.texts:
+        """Count documents, choose n-grams and penalty on a fifth of the rows, then fit on all of them."""
+        lengths = LENGTHS if self.texts and self.config.longest is None else (int(self.longest),)
+        found = []
+        for length in lengths:
+            self.longest.fill_(length)
             self.count_documents(batches)
-            yield 0.3
-        features, target = self.matrix(batches)
-        yield 0.5
-        weight, bias = fit(features, target, self)
+            features, target = self.matrix(batches)
+            found.append((*choose(features, target, self), length, self.idf.clone(), features, target))
+            yield 0.7 * len(found) / len(lengths)
+        _, strength, length, idf, features, target = min(found, key=lambda trial: trial[0])
+        self.longest.fill_(length)
+        self.idf.copy_(idf)
+        weight, bias = fit(features, target, strength, self)
         texts = len(self.idf)
         self.sparse_weight.copy_(torch.from_numpy(weight[:texts]))
         self.dense_weight.copy_(torch.from_numpy(weight[texts:]))
@@ -101,6 +110,9 @@ class Linear(nn.Module):
 
     def count_documents(self, batches: Iterable[SupervisedBatch]) -> None:
         """idf = ln((1 + n) / (1 + df)) + 1."""
+        if not self.texts:
+            return
+        self.idf.fill_(1.0)
         seen, rows = torch.zeros(len(self.idf)), 0
         for batch in batches:
             for place, column in enumerate(self.texts):
@@ -159,19 +171,23 @@ def dense_features(x: Tensor, spec: dict[str, Any]) -> Tensor:
             return x.flatten(1).nan_to_num(0.0)
 
 
-def fit(features: Any, target: np.ndarray, net: Linear) -> tuple[np.ndarray, np.ndarray]:
+def fit(features: Any, target: np.ndarray, strength: float, net: Linear) -> tuple[np.ndarray, np.ndarray]:
     """(features, O) weights and (O,) biases."""
-    outputs = len(net.bias)
+    outputs, keep = len(net.bias), known(target, net)
+    features, target = features[keep], target[keep]
     if net.aim == "number":
-        keep = ~np.isnan(target)
-        weight, bias = regress(features[keep], target[keep], choose(features[keep], target[keep], net))
+        weight, bias = regress(features, target, strength)
         return weight[:, None], bias[None]
     if net.aim == "tags":
-        keep = ~np.isnan(target).any(1)
-        strength = net.config.strength or 3.0
-        return against_rest(features[keep], [target[keep, tag] > 0.5 for tag in range(outputs)], strength, len(net.idf) if net.texts else 0)
-    keep = target >= 0
-    return classify(features[keep], target[keep], choose(features[keep], target[keep], net), net)
+        return against_rest(features, [target[:, tag] > 0.5 for tag in range(outputs)], strength, len(net.idf) if net.texts else 0)
+    return classify(features, target, strength, net)
+
+
+def known(target: np.ndarray, net: Linear) -> Any:
+    """(N,) which rows have a target."""
+    if net.aim == "label":
+        return target >= 0
+    return ~np.isnan(target) if net.aim == "number" else ~np.isnan(target).any(1)
 
 
 def classify(features: Any, target: np.ndarray, strength: float, net: Linear) -> tuple[np.ndarray, np.ndarray]:
@@ -241,24 +257,24 @@ def regress(features: Any, target: np.ndarray, strength: float) -> tuple[np.ndar
     return model.coef_.astype(np.float32), np.asarray(model.intercept_, np.float32)
 
 
-def choose(features: Any, target: np.ndarray, net: Linear) -> float:
-    """The strength asked for, else the best of three on every fifth training row where that is cheap, else 3."""
-    if net.config.strength is not None:
-        return net.config.strength
+def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float]:
+    """(loss, strength): the best strength on every fifth row, where that is cheap; else the one asked for, or 3."""
+    keep = known(target, net)
+    features, target = features[keep], target[keep]
     held = np.arange(len(target)) % 5 == 4
-    if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20:
-        return 3.0
-    return min(PENALTIES, key=lambda strength: held_out_loss(features, target, held, strength, net))
+    strengths = STRENGTHS if net.config.strength is None else (net.config.strength,)
+    if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+        return 0.0, net.config.strength or 3.0
+    return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 
 
 def held_out_loss(features: Any, target: np.ndarray, held: np.ndarray, strength: float, net: Linear) -> float:
     """Mean squared error, or mean negative log likelihood, on the rows held out."""
-    if net.aim == "number":
-        weight, bias = regress(features[~held], target[~held], strength)
-        return float(np.square(features[held] @ weight + bias - target[held]).mean())
-    weight, bias = classify(features[~held], target[~held], strength, net)
+    weight, bias = fit(features[~held], target[~held], strength, net)
     logits = torch.from_numpy(np.asarray(features[held] @ weight + bias)).double()
     goal = torch.from_numpy(target[held])
+    if net.aim == "number":
+        return float((logits[:, 0] - goal).square().mean())
     if logits.shape[1] == 1:
         return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.double()))
     return float(nn.functional.cross_entropy(nn.functional.logsigmoid(logits) if net.against_rest else logits, goal))

@@ -16,29 +16,30 @@ from torch import Tensor, nn
 from luban.layers.dense import Activation, dense
 
 ROLE, TAKES, MANY = "encoder", ("number", "category", "tags", "date", "image", "series"), True
-SIZES = {"tiny": {"hidden": [64]}, "small": {"hidden": [256, 128]}, "base": {"hidden": [512, 256, 128]}}
+SIZES = {"tiny": {"hidden": [64]}, "small": {"hidden": [256, 256]}, "base": {"hidden": [512, 512, 256]}}
 
 
 class MLP(nn.Module):
     """Each column becomes a vector, all vectors are joined, fully connected layers follow."""
 
     learning_rate = 1e-3
+    weight_decay = 0.05
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Widths, and how columns enter."""
 
-        hidden: tuple[int, ...] = (256, 128)
+        hidden: tuple[int, ...] = (256, 256)
         """Widths of the layers; none = the columns go straight to the head."""
         activation: Activation = "relu"
         """After each layer."""
-        dropout: float = 0.1
+        dropout: float = 0.3
         """Share of values dropped after each layer."""
         numbers: Literal["plr", "plain"] = "plr"
         """`plr`: sines and cosines of learnt frequencies, then a linear layer and ReLU per number; `plain`: as they are."""
         num_frequencies: int = 24
         """Frequencies per number."""
-        frequency_scale: float = 0.1
+        frequency_scale: float = 0.6
         """Standard deviation of the first frequencies, on standardised numbers."""
         number_dim: int = 12
         """Width of a number's embedding."""

@@ -15,16 +15,16 @@ from luban.layers.hashing import hashed_ngrams
 
 ROLE, TAKES = "encoder", ("text",)
 SIZES = {
-    "tiny": {"buckets": 32_768, "width": 32},
-    "small": {"buckets": 131_072, "width": 64},
-    "base": {"buckets": 524_288, "width": 128},
+    "tiny": {"buckets": 32_768, "width": 16},
+    "small": {"buckets": 131_072, "width": 32},
+    "base": {"buckets": 524_288, "width": 64},
 }
 
 
 class Ngrams(nn.Module):
     """A vector for each hashed n-gram of tokens, averaged."""
 
-    learning_rate = 2e-3
+    learning_rate = 3e-3
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -34,11 +34,11 @@ class Ngrams(nn.Module):
         """Lengths of the n-grams of tokens."""
         buckets: int = 2**17
         """Rows of the table that n-grams are hashed into."""
-        width: int = 64
+        width: int = 32
         """Width of an n-gram's vector."""
-        gram_dropout: float = 0.3
+        gram_dropout: float = 0.5
         """Share of a text's n-grams left out in training."""
-        dropout: float = 0.2
+        dropout: float = 0.3
         """Share of the vector's values dropped."""
 
     def __init__(self, config: Ngrams.Config, specs: dict[str, dict[str, Any]]) -> None:
@@ -46,7 +46,7 @@ class Ngrams(nn.Module):
         (self.column,) = specs
         self.config, self.out_dim = config, config.width
         self.table = nn.EmbeddingBag(config.buckets + 1, config.width, mode="sum", padding_idx=0)
-        nn.init.normal_(self.table.weight, std=0.05)
+        nn.init.normal_(self.table.weight, std=0.02)
         with torch.no_grad():
             self.table.weight[0] = 0
         self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)

@@ -25,7 +25,8 @@ SIZES = {
 class ResNet(nn.Module):
     """A stem, then stages: a convolution with pooling, then residual blocks."""
 
-    learning_rate = 2e-3
+    learning_rate = 3e-3
+    weight_decay = 0.05
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -50,10 +51,8 @@ class ResNet(nn.Module):
         layers: list[nn.Module] = [unit(spec["channels"], config.stem, config.activation)]
         width, side = config.stem, min(spec["size"])
         for channels, count in zip(config.channels, config.blocks, strict=False):
-            layers.append(unit(width, channels, config.activation))
-            if side >= 2:
-                layers.append(nn.MaxPool2d(2))
-                side //= 2
+            layers.append(unit(width, channels, config.activation, pool=side >= 2))
+            side = max(1, side // 2)
             layers += [Residual(channels, config.activation) for _ in range(count)]
             width = channels
         self.layers, self.final, self.dropout = nn.Sequential(*layers), config.final, nn.Dropout(config.dropout)
@@ -80,8 +79,9 @@ class Residual(nn.Module):
         return x + self.second(self.first(x))
 
 
-def unit(width: int, channels: int, activation: Activation) -> nn.Sequential:
-    """3 × 3 convolution, batch normalisation, activation; He's first weights."""
+def unit(width: int, channels: int, activation: Activation, *, pool: bool = False) -> nn.Sequential:
+    """3 × 3 convolution, batch normalisation, activation; He's first weights. Pooled before the norm, which is then 4 times cheaper."""
     layer = nn.Conv2d(width, channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    return nn.Sequential(layer, nn.BatchNorm2d(channels), ACTIVATIONS[activation]())
+    rest = [nn.BatchNorm2d(channels), ACTIVATIONS[activation]()]
+    return nn.Sequential(layer, *([nn.MaxPool2d(2)] if pool else []), *rest)

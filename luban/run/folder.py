@@ -42,10 +42,18 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def make(folder: Path, recipe: Recipe) -> None:
-    """Create the folder. Raises TrainingError L330 where it cannot be written."""
+    """Create the folder. Raises TrainingError L330 where it cannot be written, L332 where another recipe has it."""
+    asked = folder / RECIPE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECIPE).write_text(fingerprint(recipe), encoding="utf-8")
+        if asked.is_file() and asked.read_text(encoding="utf-8") != fingerprint(recipe):
+            raise TrainingError(
+                "L332",
+                tr("this folder holds the run of another recipe, or of this one before it was changed"),
+                where=str(folder),
+                fix=tr("choose another with --run FOLDER, or remove it"),
+            )
+        asked.write_text(fingerprint(recipe), encoding="utf-8")
     except OSError as error:
         what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
         raise TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER")) from error

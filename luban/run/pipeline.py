@@ -130,7 +130,9 @@ class Work:
     def keep_inputs(self, prepared: Prepared) -> None:
         """What the run folder says of its recipe, data and machine."""
         folder = self.run.folder
-        recipes.write(self.recipe, folder / "recipe.toml", header=tr("The completed recipe: it reproduces this run."))
+        recipes.write(
+            recipes.moved(self.recipe, folder), folder / "recipe.toml", header=tr("The completed recipe: it reproduces this run.")
+        )
         (folder / "environment.json").write_text(json.dumps(run_folder.environment(self.threads), indent=1), encoding="utf-8")
         lines = [json.dumps(reject, ensure_ascii=False) + "\n" for reject in prepared.facts["rejects"]]
         (folder / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -234,7 +234,7 @@ class Classification:
         words = np.where(hint, "很好 推荐", "太差 后悔")
         return pl.DataFrame(
             {
-                "review": [f"{word} {i % 7} 号店" for i, word in enumerate(words)],
+                "review": [f"{word}，这是第 {i} 位顾客的话" for i, word in enumerate(words)],
                 "price": (np.where(good, 30, 50) + rng.normal(0, 15, count)).round(2),
                 "city": np.where(rng.random(count) < 0.3, "Wien", "杭州"),
                 "label": np.where(good, "good", "bad"),

@@ -1,5 +1,6 @@
 """Muon: momentum, orthogonalised (Jordan et al. 2024), in float32; AdamW for what is not a hidden matrix.
 
+Updates are scaled to the size AdamW's have (Liu et al. 2025, eq. 4), so one learning rate serves both.
 torch's own runs the orthogonalisation in bfloat16, which a CPU without such products does 29 times slower.
 """
 
@@ -30,14 +31,14 @@ class Muon(torch.optim.Optimizer):
                     update(parameter, group)
 
     def orthogonal(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        """Nesterov momentum, then the nearest semi-orthogonal matrix, scaled to the shape."""
+        """Nesterov momentum, then the nearest semi-orthogonal matrix, scaled to a root mean square of 0.2."""
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])  # type: ignore[arg-type]
         direction = parameter.grad.lerp(state["momentum"], group["momentum"])  # type: ignore[union-attr]
         matrix = orthogonalise(direction.flatten(1))
-        scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        scale = 0.2 * max(matrix.shape) ** 0.5
         parameter.add_(matrix.view_as(parameter), alpha=-group["lr"] * scale)
 
     def adaptive(self, parameter: Tensor, group: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ from luban.messages import tr
 from luban.training.muon import Muon
 from luban.training.settings import Training
 
-DEFAULT_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.05, "gd": 0.1, "muon": 0.02}
-DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.01}
+DEFAULT_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.05, "gd": 0.1, "muon": 5e-3}
+DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.05}
+THIN = 32  # orthogonalising a matrix with a shorter side gains nothing: first and last layers
 
 
 def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Optimizer:
@@ -51,9 +52,10 @@ def parameter_groups(module: nn.Module, settings: Training) -> list[dict[str, An
         rate = settings.learning_rate or getattr(owner.rates, "learning_rate", None) or DEFAULT_RATE[settings.optimizer]
         if settings.optimizer not in ("adamw", "adam") and not settings.learning_rate:
             rate = DEFAULT_RATE[settings.optimizer]
-        decay = settings.weight_decay if settings.weight_decay is not None else getattr(owner.rates, "weight_decay", None)
+        stated = getattr(owner.rates, "weight_decay", None) if settings.optimizer in ("adamw", "muon") else None
+        decay = settings.weight_decay if settings.weight_decay is not None else stated
         decay = DEFAULT_DECAY[settings.optimizer] if decay is None else decay
-        hidden = settings.optimizer == "muon" and matrix and not isinstance(owner.module, nn.Embedding | nn.EmbeddingBag)
+        hidden = settings.optimizer == "muon" and is_hidden(owner.module, parameter)
         groups.setdefault((rate, decay if matrix else 0.0, hidden), []).append(parameter)
     return [group_of(settings, key, parameters) for key, parameters in groups.items()]
 
@@ -64,10 +66,15 @@ def group_of(settings: Training, key: tuple[float, float, bool], parameters: lis
     group: dict[str, Any] = {"params": parameters, "lr": rate, "base_rate": rate}
     if settings.optimizer == "muon":
         group["muon"] = hidden
-        if not hidden:
-            group["base_rate"] = group["lr"] = min(rate, 1e-3) if settings.learning_rate is None else rate * 0.1
     decoupled = "decoupled_decay" if settings.optimizer in ("sgd", "gd") else "weight_decay"
     return group | {decoupled: decay}
+
+
+def is_hidden(module: nn.Module, parameter: nn.Parameter) -> bool:
+    """Whether a parameter maps one hidden vector to another."""
+    if parameter.ndim < 2 or isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return False
+    return min(parameter.shape[0], parameter[0].numel()) >= THIN
 
 
 class Owner:
