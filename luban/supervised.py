@@ -140,14 +140,14 @@ def encoder_section(column: str, kind: str, model: dict[str, Any], kinds: dict[s
     return {"kind": catalog.find("kinds", kind).stated["ENCODER"], "size": model["size"]}
 
 
-def model_config(section: dict[str, Any]) -> Any:
+def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     """The Config of a model, its size filled in, what the recipe says on top. Raises RecipeError L108 for an unknown size."""
-    entry, model = catalog.find("models", section["kind"], where="model"), catalog.load("models", section["kind"])
+    entry, model = catalog.find("models", section["kind"], where=where), catalog.load("models", section["kind"])
     sizes = entry.stated.get("SIZES", {"tiny": {}, "small": {}, "base": {}})
     size = section.get("size", "small")
     if size not in sizes:
-        raise RecipeError("L108", tr("unknown size"), where="model.size", received=size, allowed=sizes)
-    return validate(model.Config, sizes[size] | without(section, *COMMON), where="model", also=COMMON)
+        raise RecipeError("L108", tr("unknown size"), where=f"{where}.size", received=size, allowed=sizes)
+    return validate(model.Config, sizes[size] | without(section, *COMMON), where=where, also=COMMON)
 
 
 def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
@@ -173,11 +173,11 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
             )
         if unread and entry.role == "predictor":
             warn("W109", tr("{model} does not read {columns}", model=entry.name, columns=", ".join(unread)), where=f"{where}: model.kind")
-        model_config(model)
+        model_config(model, where=f"{where}: model")
         if entry.role == "predictor":
             return
     for section, _ in assign(kinds, model):
-        model_config(section)
+        model_config(section, where=f"{where}: model")
     validate(Fused.Config, {key: model[key] for key in NETWORK if key in model}, where=f"{where}: model")
 
 

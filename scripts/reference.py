@@ -35,7 +35,7 @@ TOP = {
     "data": "A file, a folder, a pattern such as `part-*.csv`, a list of these, or `{train = …, validation = …, test = …}`. "
     "Paths are seen from the recipe's folder.",
     "target": "The column to learn.",
-    "inputs": "Columns and their kinds: `review = \"text\"`, or with settings `photo = {kind = \"image\", size = 32}`. "
+    "inputs": 'Columns and their kinds: `review = "text"`, or with settings `photo = {kind = "image", size = 32}`. '
     "Left out: every other column, its kind found from the data and said.",
     "model": '`"auto"`, a model (`luban models`), or a table with its settings. `auto` fits the rungs and the network of the input that '
     "says most, and takes the cheapest within one standard error of the best by validation.",
@@ -48,7 +48,7 @@ TOP_DEFAULTS = {"target": None, "inputs": None, "model": "auto"}
 COMMON = {
     "kind": "The model; `auto` chooses by validation.",
     "size": "The widths of the tables below; each can be set by itself beside it.",
-    "encoders": "Another encoder for a column or a kind: `{text = \"transformer\", photo = {kind = \"resnet\", size = \"base\"}}`. "
+    "encoders": 'Another encoder for a column or a kind: `{text = "transformer", photo = {kind = "resnet", size = "base"}}`. '
     "Left out: the model named, where it reads the kind, else the default of the kind.",
 }
 WORDS: dict[str, dict[str, str]] = {
@@ -239,7 +239,9 @@ def top_table(language: str) -> list[str]:
     words = WORDS[language]
     rows = []
     for key in TOP:
-        default = words["required"] if key in ("task", "data") else words["none"] if key not in TOP_DEFAULTS else shown(TOP_DEFAULTS[key], words)
+        default = (
+            words["required"] if key in ("task", "data") else words["none"] if key not in TOP_DEFAULTS else shown(TOP_DEFAULTS[key], words)
+        )
         rows.append([f"`{key}`", default, meaning(language, f"recipe.{key}")])
     return table([words["key"], words["default"], words["meaning"]], rows)
 

@@ -77,8 +77,8 @@ def calls() -> Iterator[tuple[str, str | ast.expr]]:
 
 def imported(tree: ast.Module) -> set[str]:
     """Which of the calls a file has from luban.messages: another function may have the same name."""
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "luban.messages"]
-    return {alias.asname or alias.name for node in froms for alias in node.names if alias.name in CALLS}
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "luban.messages"]
+    return {alias.asname or alias.name for node in imports for alias in node.names if alias.name in CALLS}
 
 
 def fields(template: str) -> list[tuple[str, str | None, str | None]]:

@@ -21,6 +21,7 @@ MOST_TAGS = 1000
 HAN = r"[\u3400-\u9fff]"
 DATE_SHAPE = r"^\s*\d{4}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}\s*日?([T ]\d{1,2}:\d{2}.*)?\s*$|^\s*\d{1,2}[./]\d{1,2}[./]\d{4}\s*$"
 NUMBER_SHAPE = r"^\s*[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?([eE][+-]?\d+)?\s*%?\s*$"
+SERIES_SHAPE = r"^\s*\[[\s\[]*[+-]?[\d.][\s\d.,eE+\-\[\]]*\]\s*$"
 CODE_SHAPE = r"^[A-Za-z0-9_\-:.#/]+$"
 ID_NAME = re.compile(r"(?i:(^|[_\s\-.])(id|ids|uuid|guid|index|idx)([_\s\-.]|$))|[a-z](Id|ID)$|编号|序号")
 ROW_NAME = re.compile(r"(?i:(^|[_\s\-.])(row|key|no)$|^unnamed)")
@@ -193,6 +194,8 @@ def counts_rows(look: Look) -> bool:
 def judge_text(look: Look) -> Verdict:
     """Dates, numbers with signs, tags, ids, categories, text: in this order."""
     known = look.known
+    if (share := average(known.str.contains(SERIES_SHAPE))) >= 0.95:
+        return "series", tr("{share} read as lists of numbers", share=f"{share:.0%}")
     if (share := average(known.str.contains(DATE_SHAPE))) >= 0.95:
         return "date", tr("{share} read as dates, such as {example}", share=f"{share:.0%}", example=repr(known[0])[:30])
     padded = known.str.contains(r"^\s*0\d").any()

@@ -104,7 +104,7 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
     findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"])
     for finding in findings:
-        if finding.code not in SAID_BY_TASK and (finding.code, finding.where) != ("W241", target_of(recipe)):
+        if not is_known(finding, recipe):
             finding.emit()
     table = source.table.select(used_columns(recipe, source.table))
     task = type(task)(task.config, json.loads(json.dumps(task.fit(table.filter(pl.Series(parts == TRAIN))))))
@@ -119,6 +119,12 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+def is_known(finding: Finding, recipe: Recipe) -> bool:
+    """Whether the task says it itself, or the recipe asks for it."""
+    by_task = finding.code in SAID_BY_TASK or (finding.code, finding.where) == ("W241", target_of(recipe))
+    return by_task or (finding.code == "W253" and 0.0 in (recipe.split.validation, recipe.split.test))
 
 
 def cut_short(rows: Columns, state: Any) -> list[Finding]:

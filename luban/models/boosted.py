@@ -7,6 +7,7 @@ A missing number goes the way the split says; a missing or unseen name is a miss
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 ROLE, TAKES = "predictor", ("number", "category", "tags", "date")
 SIZES = {"tiny": {"rounds": 100, "leaves": 15}, "small": {"rounds": 500, "leaves": 31}, "base": {"rounds": 1000, "leaves": 63}}
 MOST_NAMES = 255  # a column with more is read as plain codes
+OUT_OF_REACH = 20.0  # as a logit
 BLOCK = 64  # trees walked at once
+UNWATCHED_ROUNDS = 100  # where rows are too few to hold some out
+SMALL = 200_000  # values, below which threads wait for each other longer than they work
 
 
 class Boosted(nn.Module):
@@ -109,39 +113,48 @@ class Boosted(nn.Module):
         if self.aim == "tags":
             for tag in range(self.outputs):
                 known = ~np.isnan(target[:, tag])
-                self.keep(self.grow(x[known], target[known, tag] > 0.5), tag)
+                self.learn(x[known], target[known, tag] > 0.5, tag)
                 yield (tag + 1) / self.outputs
             return
         known = ~np.isnan(target) if self.aim == "number" else target >= 0
-        self.keep(self.grow(x[known], target[known]), 0)
+        self.learn(x[known], target[known], 0)
         yield 1.0
 
-    def grow(self, x: np.ndarray, target: np.ndarray) -> Any:
-        """Fit scikit-learn's model; None where there is but one label."""
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    def learn(self, x: np.ndarray, target: np.ndarray, first: int) -> None:
+        """Grow and keep; one value everywhere needs no tree: it is answered, whatever is asked."""
+        found = np.unique(target)
+        if self.aim == "number" or len(found) > 1:
+            self.keep(self.grow(x, target), first)
+        elif len(found) == 1 and self.aim == "label" and self.outputs > 1:
+            self.baseline.fill_(-OUT_OF_REACH)
+            self.baseline[int(found[0])] = OUT_OF_REACH
+        elif len(found) == 1:
+            self.baseline[first] = OUT_OF_REACH if found[0] else -OUT_OF_REACH
 
-        if self.aim != "number" and len(np.unique(target)) < 2:
-            return None
+    def grow(self, x: np.ndarray, target: np.ndarray) -> Any:
+        """Fit scikit-learn's model."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
+
         config = self.config
         model: Any = HistGradientBoostingRegressor if self.aim == "number" else HistGradientBoostingClassifier
         smallest = np.unique(target, return_counts=True)[1].min() if self.aim != "number" else len(target)
+        stops = bool(len(x) >= 500 and smallest >= 10)
         grown: Any = model(
-            max_iter=config.rounds,
+            max_iter=config.rounds if stops else min(config.rounds, UNWATCHED_ROUNDS),
             max_leaf_nodes=config.leaves,
             learning_rate=config.shrinkage,
             min_samples_leaf=min(config.min_leaf, max(1, len(x) // 10)),
-            early_stopping=bool(len(x) >= 500 and smallest >= 10),
+            early_stopping=stops,
             n_iter_no_change=30,
             categorical_features=self.categorical() or None,
             random_state=0,
         )
-        return grown.fit(x, target)
+        with threadpool_limits(1) if x.size < SMALL else nullcontext():
+            return grown.fit(x, target)
 
     def keep(self, grown: Any, first: int) -> None:
         """Copy a fitted model's nodes into the tensors; `first` is the output of its first tree."""
-        if grown is None:
-            self.baseline[first] = -20.0
-            return
         classes = getattr(grown, "classes_", np.zeros(1))
         single = len(np.ravel(grown._baseline_prediction)) == 1
         places = [first] if single else [int(c) for c in classes]
@@ -149,13 +162,13 @@ class Boosted(nn.Module):
             self.keep_pair(grown, [int(c) for c in classes])
             return
         if len(places) < self.outputs and not single:
-            self.baseline.fill_(-20.0)
+            self.baseline.fill_(-OUT_OF_REACH)
         self.baseline[places] = torch.from_numpy(np.ravel(grown._baseline_prediction))
         self.copy_trees(grown, places)
 
     def keep_pair(self, grown: Any, labels: list[int]) -> None:
         """Two of several labels were found: the second's logit; the others are out of reach."""
-        self.baseline.fill_(-20.0)
+        self.baseline.fill_(-OUT_OF_REACH)
         self.baseline[labels[0]] = 0.0
         self.baseline[labels[1]] = float(np.ravel(grown._baseline_prediction)[0])
         self.copy_trees(grown, [labels[1]])

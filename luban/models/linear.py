@@ -1,7 +1,7 @@
 """linear: TF-IDF of token n-grams, plain numbers and one-hot names into a logistic or ridge regression; solved, not stepped.
 
 B batch, G n-grams, D dense features, O outputs. TF-IDF with sublinear counts: Manning, Raghavan and Schütze 2008, ch. 6;
-n-grams weighed by naive Bayes log-count ratios: Wang and Manning 2012, eq. 2-4. Many labels of a text: one against the rest.
+n-grams weighed by their naive Bayes log ratio: Wang and Manning 2012, section 2.3. Many labels of a text: one against the rest.
 """
 
 from __future__ import annotations
@@ -221,10 +221,13 @@ def against_rest(features: Any, goals: list[np.ndarray], strength: float, texts:
 
 
 def log_count_ratio(features: Any, goal: np.ndarray) -> np.ndarray:
-    """(features,) ln of how much more often a feature is there where the goal is true; one is added to each count (eq. 2)."""
+    """(features,) ln of the odds of meeting a feature in a row of the goal against one of the rest; one row is added to each count.
+
+    Shares of rows, not of all n-grams (McCallum and Nigam 1998, eq. 6): where one side's texts are longer, common n-grams stay at 0.
+    """
     there = features.astype(bool)
-    p, q = (np.asarray(there[rows].sum(0)).ravel() + 1.0 for rows in (goal, ~goal))
-    return np.log((p / p.sum()) / (q / q.sum()))
+    p, q = ((np.asarray(there[rows].sum(0)).ravel() + 1.0) / (rows.sum() + 2.0) for rows in (goal, ~goal))
+    return np.where(np.asarray(there.sum(0)).ravel() > 0, np.log(p / q), 0.0)
 
 
 def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from luban import recipe as recipes
 from luban.bundle.write import write as write_bundle
 from luban.data.prepare import ROW, Prepared, prepare
 from luban.errors import say
-from luban.evaluation.ladder import Rung, choose
+from luban.evaluation.ladder import Rung, choose, usable
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
 from luban.messages import tr
@@ -110,7 +111,7 @@ class Work:
             self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
             self.keep_inputs(prepared)
             self.interruption.check()
-            names = self.recipe.evaluation.metrics or prepared.task.metrics
+            names = self.metrics(prepared)
             metric = find(names[0])
             rungs = self.climb(prepared, run.folder, metric)
             chosen = self.choose(rungs, metric)
@@ -137,6 +138,15 @@ class Work:
         lines = [json.dumps(reject, ensure_ascii=False) + "\n" for reject in prepared.facts["rejects"]]
         (folder / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
 
+    def metrics(self, prepared: Prepared) -> tuple[str, ...]:
+        """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
+        task = next(iter(self.candidates(prepared.task)))[0]
+        few = prepared.examples["train"].take(np.arange(min(2, len(prepared.examples["train"]))))
+        marks = marks_of(task, task.build(), few)
+        for name in self.recipe.evaluation.metrics:
+            find(name).ready(marks)
+        return self.recipe.evaluation.metrics or usable(prepared.task.metrics, marks)
+
     def climb(self, prepared: Prepared, folder: Path, metric: Metric) -> list[Rung]:
         """Fit every rung: the baselines, then the network; each is judged on validation."""
         rungs = []
@@ -161,6 +171,7 @@ class Work:
     def fit(self, task: Any, name: str, role: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
         """Solve or train one model."""
         torch.manual_seed(self.recipe.training.seed)
+        use_threads(self.threads)
         if role == "baseline":
             net = task.build()
             seconds = solve(

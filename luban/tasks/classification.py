@@ -69,7 +69,7 @@ class Classification:
         """`balanced` weighs each label by the inverse of its share."""
 
     split = Split(by="stratified")
-    metrics = ("accuracy", "macro_f1", "auc", "log_loss", "ece")
+    metrics = ("accuracy", "micro_f1", "macro_f1", "auc", "log_loss", "ece")
 
     def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state

@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from luban.errors import MachineError
 from luban.messages import tr
 
 TRIAL_S = 0.5  # longest trial of one precision
 GAIN = 1.5  # bfloat16 must be this much faster
+SHARED_FLOPS = 100_000_000  # of a forward pass; below, threads wait for each other longer than they work
 WORTH_S = 0.004  # a step shorter than this gains nothing
 
 
@@ -51,6 +53,19 @@ def allowed_cores() -> int:
         return max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):
         return cores
+
+
+def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> int:
+    """One thread where a step's products are too small to share, else every allowed core.
+
+    By counting, not timing: the number of threads decides the last bits, and the same run must have the same bits.
+    """
+    if asked is None:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            next(task.losses(net, batch), None)
+        if counter.get_total_flops() < SHARED_FLOPS:
+            asked = 1
+    return use_threads(asked)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

@@ -176,24 +176,27 @@ class Trainer:
         return score
 
     def settle(self, resumed: bool) -> None:
-        """Precision, by trial on a fresh run, as it was on a resumed one."""
+        """Threads by counting; precision by trial on a fresh run, as it was on a resumed one."""
+        batches = []
+        for _, parts, _ in self.batches():
+            batches += parts
+            if len(batches) >= 2 or self.examples is None:
+                break
+        state = torch.get_rng_state()
+        threads = device.choose_threads(self.settings.threads, self.task, self.net, batches[0])
         if not resumed:
-            batches = []
-            for _, parts, _ in self.batches():
-                batches += parts
-                if len(batches) >= 2 or self.examples is None:
-                    break
             chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
             self.precision = "bfloat16" if agree(chosen == "bfloat16") else "float32"
             say(
                 tr(
-                    "{device}, {threads} threads, {precision} ({why})",
+                    "{device}, threads: {threads}, {precision} ({why})",
                     device=self.device,
-                    threads=torch.get_num_threads(),
+                    threads=threads,
                     precision=self.precision,
                     why=why,
                 )
             )
+        torch.set_rng_state(state)
         self.stepper.autocast = device.autocast(self.device, self.precision)
 
     def save(self) -> None:

@@ -76,7 +76,9 @@ class ItemKnn:
     def encode(self, table: pl.DataFrame) -> Columns:
         """Users as hashes of nothing but their name, items as codes, -1 = never seen."""
         items = table["item"].replace_strict(self.state["items"], range(len(self.state["items"])), default=-1, return_dtype=pl.Int64)
-        return Columns({"user": table["user"].to_numpy(), "time": table["time"].to_numpy(), "item": items.to_numpy()}, np.arange(len(table)))
+        return Columns(
+            {"user": table["user"].to_numpy(), "time": table["time"].to_numpy(), "item": items.to_numpy()}, np.arange(len(table))
+        )
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Events -> users; where some rows are asked, each is a target and what came before it the history."""
