@@ -11,6 +11,8 @@ from luban.cli.output import as_json_option, quiet_option, show
 from luban.errors import DataError, RecipeError
 from luban.messages import tr
 
+MANY_ROWS = 20_000  # from which a budget is worth writing down
+
 
 @click.command("new", help=tr("Look at the data and write a recipe, every guess with its reason."))
 @click.argument("data")
@@ -40,7 +42,7 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
             fix=tr("name it: --target COLUMN"),
         )
     place = Path(data) if Path(data).is_absolute() else Path(os.path.relpath(data, out.parent))
-    text = recipe_text(found, place.as_posix(), name=data)
+    text = recipe_text(found, place.as_posix(), name=data, rows=len(table))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
@@ -50,7 +52,7 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
     show(facts, text.splitlines(), as_json=as_json, following=f"luban check {out}")
 
 
-def recipe_text(found: Any, place: str, *, name: str) -> str:
+def recipe_text(found: Any, place: str, *, name: str, rows: int) -> str:
     """The recipe with the reasons as comments."""
     from luban.recipe import toml_key, toml_value
 
@@ -63,10 +65,9 @@ def recipe_text(found: Any, place: str, *, name: str) -> str:
         "[inputs]",
         *(f"{toml_key(column)} = {toml_value(kind)}  # {one_line(found.why[column])}" for column, kind in found.inputs.items()),
         *(tr("# left out: {column} ({why})", column=one_line(column), why=one_line(why)) for column, why in found.ignored.items()),
-        "",
-        "[training]",
-        'budget = "5 min"',
     ]
+    if rows >= MANY_ROWS or "image" in found.inputs.values():
+        lines += ["", "[training]", 'budget = "5 min"']
     return "\n".join(lines) + "\n"
 
 

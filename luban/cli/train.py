@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,4 +69,8 @@ def example_input(recipe: Any) -> str:
         (section,) = recipe.inputs.values()
         if section["kind"] == "text":
             return f'--text "{tr("a sentence")}"'
-    return recipe.data if isinstance(recipe.data, str) else "DATA"
+    data = recipe.data
+    while not isinstance(data, str):
+        data = list(data.values())[-1] if isinstance(data, dict) else data[-1]
+    path = recipe.base / data
+    return os.path.relpath(path) if path.exists() else "DATA"

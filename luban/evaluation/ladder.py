@@ -61,8 +61,13 @@ def scored(metrics: tuple[str, ...], marks: Columns | None, *, level: float, dra
         metric = find(name)
         if metric.fits(marks.data):
             low, high = interval(metric, marks, draws=draws, level=level)
-            out[name] = {"value": metric(marks), "low": low, "high": high}
+            out[name] = {"value": defined(metric(marks)), "low": defined(low), "high": defined(high)}
     return out
+
+
+def defined(value: float) -> float | None:
+    """None for a score that these examples do not define."""
+    return value if math.isfinite(value) else None
 
 
 def choose(rungs: list[Rung], metric: Metric) -> Rung:

@@ -26,7 +26,7 @@ SENTENCES = {
     ),
 }
 APART = (" (difference {})", "（差值 {}）")
-CHEAPEST = (" The cheapest model within the interval is {}.", "区间之内最省的模型是 {}。")
+CHOSEN = (" The bundle holds {}.", "部署包中的模型是 {}。")
 
 
 def verdict(ladder: Sequence[LadderRow], *, metric: str, gain: tuple[float, float] | None = None, level: float = 0.95) -> Verdict:
@@ -36,7 +36,7 @@ def verdict(ladder: Sequence[LadderRow], *, metric: str, gain: tuple[float, floa
     the baseline's score lies outside the network's interval. The ladder stands from the cheapest to the dearest.
     """
     measure = find(metric)
-    rows = [row for row in ladder if metric in row["validation"] and not row["error"]]
+    rows = [row for row in ladder if metric in (row["validation"] or row["test"] or {}) and not row["error"]]
     network = best([row for row in rows if row["role"] == "network"], measure)
     baseline = best([row for row in rows if row["role"] == "baseline"], measure)
     if network is None or baseline is None:
@@ -44,7 +44,9 @@ def verdict(ladder: Sequence[LadderRow], *, metric: str, gain: tuple[float, floa
     split = "test" if all(row["test"] and metric in row["test"] for row in (network, baseline)) else "validation"
     ours, theirs = score_of(network, metric, split), score_of(baseline, metric, split)
     kind = compare(ours, theirs, measure, gain)
-    return say_verdict(kind, network, baseline, cheapest(rows, measure, split), measure, split=split, level=level, gain=gain)
+    return say_verdict(
+        kind, network, baseline, next((row for row in rows if row["chosen"]), None), measure, split=split, level=level, gain=gain
+    )
 
 
 def best(rows: list[LadderRow], metric: Metric) -> LadderRow | None:
@@ -53,10 +55,15 @@ def best(rows: list[LadderRow], metric: Metric) -> LadderRow | None:
     for row in rows:
         if row["chosen"]:
             return row
-        score = row["validation"][metric.name]["value"]
-        if known(score) and (found is None or metric.beats(float(score or 0), float(found["validation"][metric.name]["value"] or 0))):
+        score, best_score = (judged(r, metric.name) if r else None for r in (row, found))
+        if known(score) and (found is None or metric.beats(float(score or 0), float(best_score or 0))):
             found = row
     return found
+
+
+def judged(row: LadderRow, metric: str) -> float | None:
+    """The score that chooses: validation's, or test's where nothing was validated."""
+    return (row["validation"] or row["test"] or {})[metric]["value"]
 
 
 def score_of(row: LadderRow, metric: str, split: str) -> Score:
@@ -77,20 +84,6 @@ def compare(ours: Score, theirs: Score, metric: Metric, gain: tuple[float, float
     if not metric.higher_is_better:
         low, high = -high, -low
     return "network_wins" if low > 0 else "baseline_wins" if high < 0 else "tie"
-
-
-def cheapest(rows: list[LadderRow], metric: Metric, split: str) -> LadderRow | None:
-    """The first model of the ladder whose score lies within the interval of the best one."""
-    scored = [row for row in rows if (split == "validation" or (row["test"] and metric.name in row["test"]))]
-    scores = [(row, score_of(row, metric.name, split)) for row in scored]
-    scores = [(row, score) for row, score in scores if known(score["value"])]
-    if not scores:
-        return None
-    sign = 1 if metric.higher_is_better else -1
-    top = max((score for _, score in scores), key=lambda score: sign * float(score["value"] or 0))
-    edge = top["low"] if metric.higher_is_better else top["high"]
-    least = sign * float(edge if known(edge) and edge is not None else top["value"] or 0)
-    return next(row for row, score in scores if sign * float(score["value"] or 0) >= least)
 
 
 def alone(row: LadderRow | None, metric: Metric, level: float) -> Verdict:
@@ -129,7 +122,7 @@ def say_verdict(
     kind: VerdictKind,
     network: LadderRow,
     baseline: LadderRow,
-    cheap: LadderRow | None,
+    chosen: LadderRow | None,
     metric: Metric,
     *,
     split: str,
@@ -152,6 +145,6 @@ def say_verdict(
                 theirs_told=told(theirs, level, language),
                 apart=APART[place].format(span(*gain)) if gain else "",
             )
-            + (CHEAPEST[place].format(cheap["name"]) if kind == "tie" and cheap else "")
+            + (CHOSEN[place].format(chosen["name"]) if kind != "network_wins" and chosen else "")
         )
     return {"kind": kind, "text_en": texts[0], "text_zh": texts[1]}

@@ -1,7 +1,7 @@
 """linear: TF-IDF of token n-grams, plain numbers and one-hot names into a logistic or ridge regression; solved, not stepped.
 
 B batch, G n-grams, D dense features, O outputs. TF-IDF with sublinear counts: Manning, Raghavan and Schütze 2008, ch. 6;
-n-grams weighed by their naive Bayes log ratio: Wang and Manning 2012, section 2.3. Many labels of a text: one against the rest.
+n-grams weighed by naive Bayes log-count ratios: Wang and Manning 2012, eq. 2-4. Many labels of a text: one against the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
 SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 2_097_152}, "base": {"buckets": 4_194_304}}
 SEARCH_VALUES = 40_000_000  # non-zero values times outputs, above which nothing is searched
-STRENGTHS = (0.3, 3.0, 20.0)
+STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
 
@@ -40,7 +40,7 @@ class Linear(nn.Module):
         buckets: int = 2_097_152
         """Hash buckets per text column; where two n-grams share one, both are blurred."""
         strength: float | None = None
-        """C, the inverse of the L2 penalty; left out, the best of 0.3, 3 and 20 on a fifth of the training rows."""
+        """C, the inverse of the L2 penalty; left out, the best of three on a fifth of the training rows."""
 
     longest: Tensor  # () n of the longest n-grams
     idf: Tensor  # (texts · (buckets + 1),)
@@ -221,13 +221,14 @@ def against_rest(features: Any, goals: list[np.ndarray], strength: float, texts:
 
 
 def log_count_ratio(features: Any, goal: np.ndarray) -> np.ndarray:
-    """(features,) ln of the odds of meeting a feature in a row of the goal against one of the rest; one row is added to each count.
-
-    Shares of rows, not of all n-grams (McCallum and Nigam 1998, eq. 6): where one side's texts are longer, common n-grams stay at 0.
-    """
+    """(features,) ln of a feature's share among those of the goal's rows over its share among the others'; one is added to each count."""
     there = features.astype(bool)
-    p, q = ((np.asarray(there[rows].sum(0)).ravel() + 1.0) / (rows.sum() + 2.0) for rows in (goal, ~goal))
-    return np.where(np.asarray(there.sum(0)).ravel() > 0, np.log(p / q), 0.0)
+    p, q = (np.asarray(there[rows].sum(0)).ravel() for rows in (goal, ~goal))
+    seen = p + q > 0
+    p, q = p[seen] + 1.0, q[seen] + 1.0
+    ratio = np.zeros(features.shape[1])
+    ratio[seen] = np.log((p / p.sum()) / (q / q.sum()))
+    return ratio
 
 
 def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -265,7 +266,7 @@ def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float
     keep = known(target, net)
     features, target = features[keep], target[keep]
     held = np.arange(len(target)) % 5 == 4
-    strengths = STRENGTHS if net.config.strength is None else (net.config.strength,)
+    strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
     if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
         return 0.0, net.config.strength or 3.0
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)

@@ -115,7 +115,8 @@ class Work:
             metric = find(names[0])
             rungs = self.climb(prepared, run.folder, metric)
             chosen = self.choose(rungs, metric)
-            self.tell("stage", name="evaluate")
+            if len(prepared.examples["test"]):
+                self.tell("stage", name="evaluate")
             self.score(rungs, prepared)
             self.cross_validate(rungs, metric)
             seconds = time.monotonic() - self.begun

@@ -98,6 +98,8 @@ def protocol(recipe: Recipe, chosen: Rung, metric: Metric) -> dict[str, Any]:
         who = both("the model was chosen by {metric} on validation: the cheapest within one standard error of the best", metric=metric.name)
     else:
         who = both("the recipe names the model; its weights were chosen by {metric} on validation", metric=metric.name)
+    if chosen.validation is None:
+        who = both("there are no validation rows: nothing was chosen, the last weights stand")
     scored = int(chosen.test is not None)
     return {
         "split": how, "metric": metric.name, "seed": recipe.training.seed, "folds": folds or None,

@@ -61,8 +61,9 @@ def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> 
     By counting, not timing: the number of threads decides the last bits, and the same run must have the same bits.
     """
     if asked is None:
+        twin = copy.deepcopy(net).eval()  # nothing of the run itself may move
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            next(task.losses(net, batch), None)
+            task.predict(twin, batch)
         if counter.get_total_flops() < SHARED_FLOPS:
             asked = 1
     return use_threads(asked)

@@ -41,9 +41,8 @@ def first_bad_layer(task: Any, net: nn.Module, batches: list[Any]) -> str:
             largest[names[module]] = max(largest.get(names[module], 0.0), top)
 
     hooks = [module.register_forward_hook(watch) for module in names]
-    with torch.no_grad():
-        for batch in batches:
-            next(task.losses(net, batch), None)
+    for batch in batches:
+        next(task.losses(net, batch), None)
     for hook in hooks:
         hook.remove()
     if bad:

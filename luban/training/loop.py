@@ -125,10 +125,10 @@ class Trainer:
     def count(self, position: Position, rows: np.ndarray, losses: dict[str, float]) -> None:
         """Move the progress on by one step."""
         progress = self.progress
-        fresh = position[0] != progress.position[0] or progress.step == 0
         progress.step, progress.position, progress.seen = progress.step + 1, position, progress.seen + len(rows)
-        loss = next(iter(losses.values()))
-        progress.epoch_loss = loss if fresh else progress.epoch_loss + 0.05 * (loss - progress.epoch_loss)
+        progress.epoch_sum += next(iter(losses.values())) * len(rows)
+        if progress.seen % self.rows == 0:  # every row once an epoch
+            progress.epoch_loss, progress.epoch_sum = progress.epoch_sum / self.rows, 0.0
         self.log.add(step=progress.step, epoch=position[0], losses=losses)
 
     def check(self, share_spent: float, clock: budget.Budget) -> bool:

@@ -25,11 +25,11 @@ def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Opt
             "L310", tr("no parameter can be trained"), where=part or "model", fix=tr("choose another model, or unfreeze a part")
         )
     if settings.optimizer in ("adamw", "adam"):
-        return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+        return torch.optim.AdamW(groups, betas=(0.9, 0.999 if settings.optimizer == "adam" else 0.99), fused=True)
     if settings.optimizer == "muon":
         return Muon(groups, momentum=settings.momentum)
     momentum = settings.momentum if settings.optimizer == "sgd" else 0.0
-    return DecoupledSGD(groups, lr=0.1, momentum=momentum, nesterov=momentum > 0)
+    return DecoupledSGD(groups, lr=0.1, momentum=momentum)
 
 
 class DecoupledSGD(torch.optim.SGD):

@@ -18,7 +18,8 @@ class Progress:
     validated: int = 0  # validations so far
     best_score: float = -math.inf
     best_step: int = 0
-    epoch_loss: float = 0.0
+    epoch_sum: float = 0.0  # of the losses of this epoch, weighed by rows
+    epoch_loss: float = math.inf  # mean of the last whole epoch
     spent_s: float = 0.0
     log_bytes: int = 0
     stale: int = 0  # validations since the best

@@ -25,7 +25,8 @@ class Training:
     accumulation: Annotated[int, Gt(0)] = 1
     """Micro-batches a step is cut into: the same gradient in less memory."""
     optimizer: Literal["adamw", "adam", "sgd", "gd", "muon"] = "adamw"
-    """`gd` is gradient descent on all rows at once; `sgd` takes `momentum`; `muon` orthogonalises matrices (Jordan 2024)."""
+    """`adamw` with β 0.9, 0.99; `adam` with 0.9, 0.999 and no decay; `sgd` with classical `momentum`; `gd` is gradient descent on all
+    rows at once; `muon` orthogonalises hidden matrices (Jordan et al. 2024), the rest as `adamw`."""
     learning_rate: Annotated[float, Gt(0)] | None = None
     """Left out: what each architecture asks for."""
     momentum: Share = 0.9

@@ -73,8 +73,8 @@ def test_labels_of_texts_are_each_against_the_rest_weighed_by_log_count_ratios(l
     expected = []
     for label in range(1 if labels == 2 else 0, labels):
         sides = (target == label, target != label)
-        p, q = ((np.asarray((x[rows] > 0).sum(0)).ravel() + 1) / (rows.sum() + 2) for rows in sides)  # McCallum and Nigam 1998, eq. 6
-        ratio = np.log(p / q)
+        p, q = (np.asarray((x[rows] > 0).sum(0)).ravel() + 1 for rows in sides)  # Wang and Manning 2012, eq. 2
+        ratio = np.log((p / p.sum()) / (q / q.sum()))
         model = LogisticRegression(C=3.0, solver="liblinear", tol=1e-2, random_state=0).fit(x.multiply(ratio).tocsr(), target == label)
         expected.append(model.predict_proba(y.multiply(ratio).tocsr())[:, 1])
     logits = net({"t": fresh})

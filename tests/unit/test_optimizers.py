@@ -52,7 +52,7 @@ def test_adamw_is_torchs() -> None:
 def test_sgd_is_torchs(momentum: float) -> None:
     net, oracle = twins()
     settings = Training(optimizer="sgd", learning_rate=0.01, weight_decay=0.0, momentum=momentum)
-    other = torch.optim.SGD(oracle.parameters(), lr=0.01, momentum=momentum, nesterov=momentum > 0)
+    other = torch.optim.SGD(oracle.parameters(), lr=0.01, momentum=momentum)
     torch.testing.assert_close(run(net, optimizers.build(net, settings)), run(oracle, other))
 
 

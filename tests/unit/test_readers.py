@@ -141,7 +141,7 @@ def test_line_ends(tmp_path: Path, end: str, last: bool) -> None:
     assert source.table.rows() == [(1, "x"), (2, "y")]
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=("Cs",)), max_size=7)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\x1c\x1d\x1e\x1f", exclude_categories=("Cs",)), max_size=7)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

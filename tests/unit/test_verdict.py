@@ -41,13 +41,13 @@ def test_a_network_beyond_the_interval_wins():
     assert "测试集准确率" in found["text_zh"]
 
 
-def test_a_network_within_the_interval_does_not_win_and_the_cheapest_is_named():
+def test_a_network_within_the_interval_does_not_win_and_the_chosen_model_is_named():
     network = rung("lstm", "network", (0.86, 0.845, 0.87), (0.858, 0.845, 0.87), chosen=True)
     found = verdict([MAJORITY, LINEAR, network], metric="accuracy")
     assert found["kind"] == "tie"
-    assert found["text_en"].endswith("The cheapest model within the interval is linear.")
+    assert found["text_en"].endswith("The bundle holds lstm.")
     assert found["text_en"].startswith("The network does not beat the baselines")
-    assert "linear。" in found["text_zh"]
+    assert "lstm。" in found["text_zh"]
 
 
 def test_the_paired_difference_decides_when_it_is_given():
