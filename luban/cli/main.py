@@ -17,11 +17,12 @@ import click
 
 from luban import __version__
 from luban.cli.logs import start_logging
+from luban.cli.words import speak_chinese
 from luban.errors import LubanError, RecipeError
 from luban.messages import tr
 
 ORDER = ("new", "check", "train", "evaluate", "predict", "example", "tasks", "models", "doctor")
-NOT_COMMANDS = ("__init__", "main", "logs", "output", "progress")
+NOT_COMMANDS = ("__init__", "main", "logs", "output", "progress", "words")
 
 
 class Commands(click.Group):
@@ -50,7 +51,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help=tr("From your own data to a deployed, explained model. Begin with `luban new DATA`, or `luban example reviews-zh`."),
 )
-@click.version_option(__version__, prog_name="luban")
+@click.version_option(__version__, prog_name="luban", help=tr("Show the version and exit."))
 def luban() -> None:
     """The group of all commands."""
 
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; every error is one line with a code and a fix."""
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
+    speak_chinese()
     start_logging(quiet="--quiet" in arguments)
     sys.exit(run(arguments, as_json))
 

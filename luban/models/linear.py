@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
 SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 2_097_152}, "base": {"buckets": 4_194_304}}
-SEARCH_VALUES = 40_000_000  # non-zero values times outputs, above which nothing is searched
+SEARCH_VALUES = 8_000_000  # non-zero values times outputs, above which nothing is searched
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
@@ -268,7 +268,7 @@ def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float
     held = np.arange(len(target)) % 5 == 4
     strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
     if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
-        return 0.0, net.config.strength or 3.0
+        return 0.0, net.config.strength or strengths[1]
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 
 

@@ -24,6 +24,7 @@ class MLP(nn.Module):
 
     learning_rate = 1e-3
     weight_decay = 0.05
+    epochs = 10
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

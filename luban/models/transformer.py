@@ -24,7 +24,8 @@ SIZES = {
 class Transformer(nn.Module):
     """Tokens, positions, layers, a mean over the tokens that are there."""
 
-    learning_rate = 5e-4
+    learning_rate = 1e-3
+    epochs = 8
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -13,6 +13,7 @@ from luban.training.settings import Training
 
 UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "hours": 3600, "秒": 1, "分": 60, "分钟": 60, "小时": 3600}
 ROWS_IN_ALL = 400_000
+FEW_ROWS = 60_000  # a small set is gone through until so many rows were seen
 
 
 def seconds_of(budget: str) -> float:
@@ -34,11 +35,13 @@ def batch_size_of(settings: Training, rows: int) -> int:
     return min(rows, max(16, min(256, 2 ** round(math.log2(max(1, rows / 100))))))
 
 
-def epochs_of(settings: Training, rows: int) -> float | None:
-    """Passes over the rows; None where steps or a budget alone decide."""
-    if settings.epochs is not None or settings.steps is not None or settings.budget is not None:
+def epochs_of(settings: Training, rows: int, suggested: float | None = None) -> float | None:
+    """Passes over the rows: as the recipe says, else as the architecture suggests; None where steps or a budget alone decide."""
+    if settings.epochs is not None or settings.steps is not None:
         return settings.epochs
-    return float(min(100, max(4, round(ROWS_IN_ALL / max(1, rows)))))
+    if suggested:
+        return float(max(suggested, min(100, round(FEW_ROWS / max(1, rows)))))
+    return None if settings.budget is not None else float(min(100, max(4, round(ROWS_IN_ALL / max(1, rows)))))
 
 
 @dataclass

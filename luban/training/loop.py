@@ -71,7 +71,9 @@ class Trainer:
 
     def steps(self, until: int | None) -> None:
         """The loop itself."""
-        clock = budget.Budget(self.settings, budget.epochs_of(self.settings, self.rows), self.seconds, self.progress.spent_s)
+        clock = budget.Budget(
+            self.settings, budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net)), self.seconds, self.progress.spent_s
+        )
         saved = time.monotonic()
         for position, batches, rows in self.batches():
             share_spent = self.share_spent(clock)
@@ -234,3 +236,8 @@ class Trainer:
         if weights := self.best or self.average:
             self.net.load_state_dict(weights)
         return self.net.eval()
+
+
+def suggested_epochs(net: nn.Module) -> float | None:
+    """The most that a part of the net asks for: passes after which it would learn its rows by heart."""
+    return max((module.epochs for module in net.modules() if isinstance(getattr(module, "epochs", None), int)), default=None)

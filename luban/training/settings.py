@@ -17,7 +17,8 @@ class Training:
     budget: str | None = None
     """Time for the whole run, evaluation included: `90 s`, `10 min`, `2 h`. The learning rate is annealed by the share spent."""
     epochs: Annotated[float, Gt(0)] | None = None
-    """Passes over the training rows. With neither epochs, steps nor budget: enough for about 400,000 rows, 4 to 100 passes."""
+    """Passes over the training rows. Left out, without steps: what the architecture suggests, more where rows are few; for images what
+    the budget allows, or without one about 400,000 rows, 4 to 100 passes."""
     steps: Annotated[int, Gt(0)] | None = None
     """Optimizer steps. Of budget, epochs and steps the first to be spent ends the training."""
     batch_size: Annotated[int, Gt(0)] | Literal["all"] | None = None
