@@ -33,7 +33,7 @@ from luban.training.device import use_threads
 from luban.training.loop import Trainer
 from luban.training.solving import solve
 
-RESERVE = 0.06  # share of a budget kept for evaluation and bundle
+RESERVE = 0.09  # share of a budget kept for evaluation and bundle
 RESERVE_S = 3.0
 
 Tell = Callable[..., None]

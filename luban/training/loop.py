@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -142,14 +143,14 @@ class Trainer:
             return False
         begun = time.monotonic()
         score = agree(self.score())
+        score = -math.inf if math.isnan(score) else score  # not defined on these rows: never the best
         self.validation_s = agree(time.monotonic() - begun)
-        progress.validated = max(progress.validated + 1, int(share_spent * settings.validations))
-        if score > progress.best_score or not self.best:
+        progress.validated += 1
+        progress.due = int(share_spent * settings.validations)
+        progress.stale = 0 if score > progress.best_score else progress.stale + 1
+        if score >= progress.best_score:  # of equals the later: its learning rate was lower
             progress.best_score, progress.best_step = score, progress.step
             self.best = clone(self.average or self.net.state_dict())
-            progress.stale = 0
-        else:
-            progress.stale += 1
         self.log.add(step=progress.step, epoch=progress.position[0], score=score)
         self.tell("validation", step=progress.step, score=score, best=progress.best_score)
         return bool(settings.patience) and progress.stale >= settings.patience
@@ -160,7 +161,7 @@ class Trainer:
         """Evenly over the run; with a time budget never more than a tenth of the time."""
         if share_spent >= 1:
             return True
-        due = share_spent * self.settings.validations >= self.progress.validated + 1
+        due = share_spent * self.settings.validations >= self.progress.due + 1
         if self.seconds is None or not due:
             return due
         return agree(self.validation_s * (self.progress.validated + 1) < 0.1 * clock.elapsed_s + 0.5)

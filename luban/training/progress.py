@@ -15,7 +15,8 @@ class Progress:
     step: int = 0
     position: Position = (0, 0, 0)
     seen: int = 0
-    validated: int = 0  # validations so far
+    due: int = 0  # of the planned validations, those that are past
+    validated: int = 0  # those that were made
     best_score: float = -math.inf
     best_step: int = 0
     epoch_sum: float = 0.0  # of the losses of this epoch, weighed by rows
