@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import math
 from functools import cache
 from textwrap import dedent
 from typing import Any, TypeVar
@@ -37,6 +38,9 @@ def check_types(config: type[T], values: dict[str, Any], where: str) -> T:
     """Let pydantic hold the values against the types, strictly: no text becomes a number."""
     from pydantic import ValidationError
 
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError("L105", tr("wrong type: wanted {wanted}", wanted=tr("a number")), where=f"{where}.{key}", received=value)
     try:
         return adapter(config).validate_json(json.dumps(values, ensure_ascii=False, default=str), strict=True)
     except ValidationError as error:

@@ -29,6 +29,7 @@ Sections = dict[str, dict[str, Any]]
 NETWORK = tuple(f.name for f in dataclasses.fields(Fused.Config))
 COMMON = ("kind", "size", "encoders", *NETWORK)
 CHUNK = 8192
+FLAT_KINDS = ("number", "category", "text", "date")
 TARGET = "\x00target"  # no column of a user has this name
 RUNGS = ("majority", "linear", "boosted")  # cheapest first
 
@@ -39,7 +40,7 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
     for column, section in inputs.items():
         kind = catalog.load("kinds", section["kind"])
         config = validate(kind.Config, without(section, "kind"), where=f"inputs.{column}")
-        specs[column] = kind.fit(column_of(table, column), config)
+        specs[column] = kind.fit(of_kind(column_of(table, column), section["kind"]), config)
     return specs
 
 
@@ -48,6 +49,14 @@ def column_of(table: pl.DataFrame, column: str) -> pl.Series:
     if column not in table.columns:
         raise DataError("L201", tr("no such column"), where=f"inputs.{column}", received=column, allowed=table.columns)
     return table[column]
+
+
+def of_kind(series: pl.Series, kind: str) -> pl.Series:
+    """The series, if its cells can be of that kind. Raises DataError L234 for lists where single values are wanted."""
+    if series.dtype.is_nested() and kind in FLAT_KINDS:
+        fix = tr("name the kind tags (names) or series (numbers)")
+        raise DataError("L234", tr("the cells hold lists, not single values"), where=series.name, received=kind, fix=fix)
+    return series
 
 
 def encode_table(table: pl.DataFrame, specs: dict[str, Spec], *, names: dict[str, str] | None = None) -> Columns:
@@ -63,7 +72,8 @@ def encode_table(table: pl.DataFrame, specs: dict[str, Spec], *, names: dict[str
 def encode_chunk(table: pl.DataFrame, specs: dict[str, Spec], names: dict[str, str]) -> Columns:
     """One chunk; a row with a fault in any column is left out and named once."""
     encoded = {
-        name: catalog.load("kinds", spec["kind"]).encode(column_of(table, names.get(name, name)), spec) for name, spec in specs.items()
+        name: catalog.load("kinds", spec["kind"]).encode(of_kind(column_of(table, names.get(name, name)), spec["kind"]), spec)
+        for name, spec in specs.items()
     }
     faults: dict[int, Reject] = {}
     for name, (_, found, _) in encoded.items():
@@ -184,7 +194,7 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
 def rungs(model: dict[str, Any], specs: dict[str, Spec]) -> list[dict[str, Any]]:
     """Model sections cheaper than this one, cheapest first; with `auto`, the network stands last."""
     kinds = {spec["kind"] for spec in specs.values()}
-    below = [name for name in RUNGS if name != model["kind"]]
+    below = RUNGS[: RUNGS.index(model["kind"])] if model["kind"] in RUNGS else RUNGS
     able = [{"kind": name, "size": model["size"]} for name in below if kinds & set(catalog.find("models", name).takes)]
     network = [model | {"kind": network_kind(model, specs)}] if model["kind"] == "auto" else []
     return able + network

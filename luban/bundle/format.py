@@ -106,6 +106,14 @@ def read_json(folder: Path, name: str) -> Any:
         raise BundleError("L403", tr("the file is not JSON: {why}", why=str(error)[:80]), where=str(path)) from error
 
 
+def read_lines(folder: Path, name: str) -> list[Any]:
+    """A file of JSON lines, of bounded size. Raises BundleError L403, L405."""
+    path = folder / name
+    if path.is_symlink() or path.stat().st_size > MOST_BYTES.get(name, 0):
+        raise BundleError("L405", tr("the file is larger than such a file can be, or is a link"), where=str(path))
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def write_json(path: Path, value: Any) -> None:
     """Readable JSON, NaN refused."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")

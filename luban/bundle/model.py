@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import nn
 
 from luban import recipe as recipes
 from luban.bundle import format as layout
 from luban.bundle import golden
-from luban.errors import BundleError, DataError, LubanError
+from luban.data.reading import Reading
+from luban.errors import BundleError, DataError, warn
 from luban.evaluation.ladder import scored, usable
 from luban.evaluation.metrics import find
 from luban.messages import tr
 from luban.predicting import answers_of, marks_of
+from luban.schema import validate
 from luban.task import arrange
 
+TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
 Rows = pl.DataFrame | Iterable[Mapping[str, Any]]
 
 
@@ -37,6 +42,11 @@ class Model:
         """Columns it reads and their kinds, and the target."""
         return self.description["signature"]
 
+    @property
+    def reading(self) -> Reading:
+        """How files of its kind are read, as the recipe had it."""
+        return validate(Reading, self.description["recipe"].get("reading", {}), where="bundle: reading")
+
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226.
 
@@ -48,6 +58,7 @@ class Model:
     def answers(self, table: pl.DataFrame) -> pl.DataFrame:
         """The answers as a table, one row a row of the table where a row is an example."""
         self.check_columns(table)
+        table = table.drop(self.signature.get("target") or "", strict=False)  # what is asked for can't be at fault
         answers, rejects, kept = answers_of(self.task, self.net, table)
         if not rejects:
             return answers
@@ -74,8 +85,10 @@ class Model:
         if target and target not in table.columns:
             raise DataError("L201", tr("no such column"), where=tr("the target"), received=target, allowed=table.columns)
         columns = self.task.encode(table)
-        import numpy as np
-
+        if columns.rejects:
+            first = columns.rejects[0]
+            what = tr("{n} rows can't be read and are not scored; the first: {reason}", n=len(columns.rejects), reason=first.reason)
+            warn("W232", what, where=first.column)
         examples = arrange(self.task, columns, np.ones(len(columns), bool))
         if not len(examples):
             raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
@@ -111,34 +124,37 @@ def load(bundle: str | Path) -> Model:
     if (folder / "bundle" / layout.MANIFEST).is_file() and not (folder / layout.MANIFEST).is_file():
         folder = folder / "bundle"
     layout.check(folder)
-    description, state = layout.read_json(folder, "luban.json"), layout.read_json(folder, "state.json")
-    layout.check_format(description.get("format"), folder)
     try:
-        recipe = recipes.parse(description["recipe"] | {"data": "none"}, name=str(description["name"]))
-        unfitted = recipe.make_task()
-        task = type(unfitted)(unfitted.config, state)
-        net = task.build()
-        net.load_state_dict(read_weights(folder, net))
-        net.eval()
-        lines = [json.loads(line) for line in (folder / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
-        golden.check(task, net, lines, str(folder))
+        return assemble(folder)
     except BundleError:
         raise
-    except (LubanError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+    except Exception as error:
         raise BundleError("L407", tr("the bundle's parts do not fit together: {why}", why=str(error)[:120]), where=str(folder)) from error
+
+
+def assemble(folder: Path) -> Model:
+    """Task, net and weights of a checked folder. The net is built without memory until its weights were found to fit."""
+    description, state = layout.read_json(folder, "luban.json"), layout.read_json(folder, "state.json")
+    layout.check_format(description.get("format"), folder)
+    recipe = recipes.parse(description["recipe"] | {"data": "none"}, name=str(description["name"]))
+    unfitted = recipe.make_task()
+    task = type(unfitted)(unfitted.config, state)
+    with torch.device("meta"):
+        net = task.build()
+    net.load_state_dict(read_weights(folder, net), assign=True)
+    net.eval()
+    golden.check(task, net, layout.read_lines(folder, "golden.jsonl"), str(folder))
     report = layout.read_json(folder, "report.json") if (folder / "report.json").is_file() else {}
     return Model(description, task, net, report)
 
 
 def read_weights(folder: Path, net: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights, which must be the net's in name, shape and type. Raises BundleError L407."""
-    try:
-        weights = load_file(folder / "weights.safetensors")
-    except (SafetensorError, OSError) as error:
-        raise BundleError("L407", tr("the bundle's parts do not fit together: {why}", why=str(error)[:120]), where=str(folder)) from error
-    wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in net.state_dict().items()}
-    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in weights.items()}
-    if wanted != found:
-        wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-        raise BundleError("L407", tr("the weights are not those of this model: {name}", name=wrong[0]), where=str(folder))
-    return weights
+    """The weights, which must be the net's in name, shape and type; compared before any is read. Raises BundleError L407."""
+    with safe_open(folder / "weights.safetensors", framework="pt") as file:
+        names = list(file.keys())
+        found = {name: (tuple(file.get_slice(name).get_shape()), file.get_slice(name).get_dtype()) for name in names}
+        wanted = {name: (tuple(tensor.shape), TYPES.get(tensor.dtype, "")) for name, tensor in net.state_dict().items()}
+        if wanted != found:
+            wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+            raise BundleError("L407", tr("the weights are not those of this model: {name}", name=wrong[0]), where=str(folder))
+        return {name: file.get_tensor(name) for name in names}

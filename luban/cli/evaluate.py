@@ -22,6 +22,6 @@ def command(bundle: Path, data: str, metrics: tuple[str, ...], as_json: bool) ->
     from luban.data.reading import read
 
     model = luban.load(bundle)
-    rows = read(data, base=Path(), used=[*model.signature["inputs"], model.signature.get("target") or ""]).table
+    rows = read(data, model.reading, base=Path(), used=[*model.signature["inputs"], model.signature.get("target") or ""]).table
     found = model.evaluate(rows, metrics=metrics)
     show(found, table([[name, score(value)] for name, value in found.items()], [tr("metric"), tr("score")]), as_json=as_json)

@@ -18,7 +18,7 @@ import click
 from luban import __version__
 from luban.cli.logs import start_logging
 from luban.cli.words import speak_chinese
-from luban.errors import LubanError, RecipeError
+from luban.errors import LubanError, MachineError, RecipeError
 from luban.messages import tr
 
 ORDER = ("new", "check", "train", "evaluate", "predict", "example", "tasks", "models", "doctor")
@@ -86,6 +86,11 @@ def run(arguments: list[str], as_json: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        what = tr("the system refuses: {why}", why=error.strerror or str(error))
+        refused = MachineError("L506", what, where=str(error.filename or ""), fix=tr("check space and rights of the folder"))
+        show_error(refused.as_dict() | {"exit_code": refused.exit_code}, refused.line(), as_json)
+        return refused.exit_code
     except Exception as error:  # noqa: BLE001 the last line of defence: a person never sees a traceback unasked
         return internal(error, as_json)
 

@@ -28,6 +28,8 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 @quiet_option
 def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Predict."""
+    import polars as pl
+
     import luban
 
     if bool(data) == bool(texts):
@@ -35,7 +37,10 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
     if out and out.suffix.lower() not in FORMATS:
         raise RecipeError("L193", tr("answers are written as csv, jsonl or parquet"), where="--out", received=out.suffix, allowed=FORMATS)
     model = luban.load(bundle)
-    answers = model.answers(rows_of(model, data, texts))
+    rows, lines = rows_of(model, data, texts)
+    answers = model.answers(rows)
+    if lines is not None:
+        answers = answers.with_columns(pl.Series("line", lines))
     if out:
         write(answers, out)
         click.echo(str(out))
@@ -48,8 +53,8 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
         click.echo(answers.write_ndjson(), nl=False)
 
 
-def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> pl.DataFrame:
-    """Raw rows. Raises DataError L228 where stdin is not JSON lines, RecipeError L194 where a text does not fit."""
+def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.DataFrame, list[int] | None]:
+    """Raw rows, and their lines in the file where some were left out. Raises DataError L228 where stdin is not JSON lines, RecipeError L194 where a text does not fit."""
     import polars as pl
 
     inputs = model.signature["inputs"]
@@ -62,15 +67,17 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> pl.DataFram
                 received=inputs,
                 fix=tr("give a file with these columns"),
             )
-        return pl.DataFrame({next(iter(inputs)): list(texts)})
+        return pl.DataFrame({next(iter(inputs)): list(texts)}), None
     if data == "-":
         try:
-            return pl.DataFrame([json.loads(line) for line in sys.stdin if line.strip()], infer_schema_length=None, strict=False)
-        except (ValueError, pl.exceptions.PolarsError) as error:
+            return pl.DataFrame([json.loads(line) for line in sys.stdin if line.strip()], infer_schema_length=None, strict=False), None
+        except (ValueError, RecursionError, pl.exceptions.PolarsError) as error:
             raise DataError("L228", tr("stdin does not hold JSON lines: {why}", why=str(error)[:80]), where="-") from error
     from luban.data.reading import read
 
-    return read(str(data), base=Path(), used=list(inputs)).table
+    source = read(str(data), model.reading, base=Path(), used=list(inputs))
+    lost = [reject for reject in source.rejects if reject.record]
+    return source.table, [source.origin.of(row)[1] for row in range(len(source.table))] if lost else None
 
 
 def show_lines(answers: pl.DataFrame, texts: tuple[str, ...]) -> None:
@@ -90,9 +97,9 @@ def write(answers: pl.DataFrame, out: Path) -> None:
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".parquet":
+        if out.suffix.lower() == ".parquet":
             answers.write_parquet(out)
-        elif out.suffix == ".jsonl":
+        elif out.suffix.lower() == ".jsonl":
             answers.write_ndjson(out)
         else:
             flat = answers.unnest("chances", separator=".") if "chances" in answers.columns else answers

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from luban.data.inference import guess
 from luban.data.reading import read
 from luban.data.source import Source
 from luban.data.splits import NAMES, TRAIN, Splitting, divide
-from luban.errors import DataError, say, warn
+from luban.errors import DataError, logger, say, warn
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 from luban.task import arrange
@@ -48,11 +50,33 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
     if (key := remembered(memo)) and store.is_whole(folder / key):
         say(tr("data: as prepared before"))
         return reopen(recipe, folder / key)
-    source, recipe = open_source(recipe)
-    key = digest(source.content_hash(), recipe_key(recipe))
-    prepared = build(recipe, source)
+    with Heard() as heard:
+        source, recipe = open_source(recipe)
+        key = digest(source.content_hash(), recipe_key(recipe))
+        prepared = build(recipe, source)
+    prepared.facts["warnings"] = heard.warnings
     keep(prepared, source, folder, key, memo)
     return prepared
+
+
+class Heard(logging.Handler):
+    """Warnings sent while it listens: opened again, the prepared data repeats them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings: list[dict[str, str]] = []
+
+    def __enter__(self) -> Heard:
+        logger.addHandler(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        logger.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a named warning."""
+        if facts := getattr(record, "luban", None):
+            self.warnings.append(facts)
 
 
 def open_source(recipe: Recipe) -> tuple[Source, Recipe]:
@@ -91,7 +115,7 @@ def target_of(recipe: Recipe) -> str | None:
 def splitting_of(recipe: Recipe) -> Splitting:
     """The recipe's split; what it leaves out, as the task has it."""
     default, asked = recipe.make_task().split, recipe.split
-    by = asked.by or ("random" if asked.group else default.by)
+    by = asked.by or ("last" if asked.group and asked.order else "random" if asked.group else "time" if asked.order else default.by)
     return replace(asked, by=by, group=asked.group or default.group, order=asked.order or default.order)
 
 
@@ -171,7 +195,7 @@ def check_rejects(rows: Columns, source: Source, recipe: Recipe) -> None:
     if share > recipe.reading.reject_limit:
         fix = tr("repair them, or raise reject_limit (now {limit}) under [reading]", limit=recipe.reading.reject_limit)
         raise DataError("L215", what, where=where, fix=fix)
-    warn("W205", what, where=where, fix=tr("they are left out and listed in rejects.jsonl"))
+    warn("W205", what, where=where, fix=tr("they are left out; `luban check` lists them"))
 
 
 def facts_of(
@@ -192,6 +216,8 @@ def facts_of(
         "findings": [asdict(finding) for finding in findings if finding.level != "ok"],
         "class_counts": counts,
         "found": source.found,
+        "divided": source.splits is not None,
+        "warnings": [],
     }
 
 
@@ -220,6 +246,8 @@ def reopen(recipe: Recipe, folder: Path) -> Prepared:
     examples, kept = store.read(folder)
     recipe = replace(recipe, inputs=kept["inputs"])
     task = recipe.make_task()
+    for known in kept["facts"]["warnings"]:
+        warn(known["code"], known["what"], where=known["where"], fix=known["fix"])
     return Prepared(recipe, type(task)(task.config, kept["state"]), examples, pl.read_parquet(folder / "raw.parquet"), kept["facts"])
 
 

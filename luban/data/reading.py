@@ -286,4 +286,4 @@ def check_limit(source: Source, limit: float) -> None:
             received=first.received or None,
             fix=tr("repair them, or raise reject_limit (now {limit}) under [reading]", limit=limit),
         )
-    warn("W205", what, where=where, fix=tr("they are left out and listed in rejects.jsonl"))
+    warn("W205", what, where=where, fix=tr("they are left out; `luban check` lists them"))

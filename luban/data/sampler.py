@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -72,26 +71,12 @@ class Sampler:
             if window * WINDOW >= self.count:
                 epoch, window = epoch + 1, 0
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """In the first epoch; where sizes differ, others have a few more or less."""
-        return batches_in_epoch(self)
-
     def padding(self) -> float:
         """Share of the first epoch's batch cells that hold padding."""
         if self.sizes is None:
             return 0.0
         parts = [self.sizes[rows] for window in range(-(-self.count // WINDOW)) for rows in self.batches(0, window)]
         return 1 - sum(int(p.sum()) for p in parts) / sum(int(p.max()) * len(p) for p in parts)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-@lru_cache(maxsize=8)
-def batches_in_epoch(sampler: Sampler) -> int:
-    """Counted once."""
-    return sum(len(sampler.batches(0, window)) for window in range(-(-sampler.count // WINDOW)))
 
 
 def cuts(sizes: np.ndarray, allowance: int) -> list[int]:

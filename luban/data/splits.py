@@ -30,7 +30,16 @@ class Splitting:
     group: str | None = None
     """Column whose equal values stay in one split (a patient, a customer); with `by = "last"`, whose last rows are the test."""
     order: str | None = None
-    """Column of time for `by = "time"` and `by = "last"`; left out, `last` takes the rows as they stand."""
+    """Column of time for `by = "time"`, which it implies, and `by = "last"`; left out, `last` takes the rows as they stand."""
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError L116 for keys that exclude each other."""
+        if self.group and self.by in ("time", "stratified"):
+            what = tr("group can't be kept by this split")
+            raise RecipeError("L116", what, where="recipe.toml: split.group", received=self.by, allowed=["random", "last"])
+        if self.order and self.by in ("random", "stratified"):
+            what = tr("this split has no use for an order")
+            raise RecipeError("L116", what, where="recipe.toml: split.order", received=self.by, allowed=["time", "last"])
 
 
 def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: int, given: np.ndarray | None = None) -> np.ndarray:

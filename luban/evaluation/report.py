@@ -40,8 +40,8 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
     ready = json_ready(dict(report))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "report.json", json.dumps(ready, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
         write(folder / "report.html", page(ready))
+        write(folder / "report.json", json.dumps(ready, ensure_ascii=False, indent=1, allow_nan=False) + "\n")  # last: it ends the run
     except OSError as error:
         raise TrainingError(
             "L352",

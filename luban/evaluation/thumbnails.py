@@ -22,6 +22,8 @@ def thumbnail(image: Any) -> str:
         image = Image.open(BytesIO(image))
     elif isinstance(image, str | Path):
         image = Image.open(image)
+    if image.mode.startswith("I"):  # 16 bits a pixel
+        image = Image.fromarray((np.asarray(image).clip(0, 65_535) // 256).astype(np.uint8))
     small = image.convert("L" if image.mode in ("1", "L") else "RGB")
     small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     stream = BytesIO()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from luban.errors import warn
@@ -28,7 +29,7 @@ class Category:
     class Config:
         """Which names are kept."""
 
-        max_categories: int = 10_000
+        max_categories: Annotated[int, Gt(0)] = 10_000
         """The most frequent names kept; rarer ones count as never seen. A guard: an id is not a category."""
 
     @staticmethod
@@ -76,8 +77,10 @@ class Category:
 
 def as_names(series: pl.Series) -> pl.Series:
     """Names as text; whole floats lose their point, blanks are missing."""
-    if series.dtype.is_float() and (series.drop_nulls() % 1 == 0).all():
-        series = series.cast(pl.Int64, strict=False)
+    if series.dtype.is_float():  # each value by itself: a chunk must not decide for another
+        whole = (series % 1 == 0).fill_null(False)
+        named = pl.select(pl.when(whole).then(series.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(series.cast(pl.String)))
+        return pl.select(pl.when(series.is_finite()).then(named.to_series())).to_series()
     if series.dtype == pl.Boolean:
         series = series.cast(pl.Int8).replace_strict([0, 1], ["false", "true"], return_dtype=pl.String)
     text = series.cast(pl.String).str.strip_chars()

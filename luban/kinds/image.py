@@ -174,6 +174,8 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarr
     from PIL import ImageOps
 
     height, width = size
+    if picture.mode.startswith("I"):  # 16 bits a pixel
+        picture = Pillow.fromarray((np.asarray(picture).clip(0, 65_535) // 256).astype(np.uint8))
     if picture.mode != ("L" if channels == 1 else "RGB"):
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             picture = picture.convert("RGBA")

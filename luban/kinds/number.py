@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ENCODER = "mlp"
 NUM_QUANTILES = 48
+LARGEST = 1e30
+THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?%?$"  # 1,234,567.8; a comma elsewhere may be a decimal point
 
 
 class Number:
@@ -69,10 +71,17 @@ class Number:
 def parse(series: pl.Series) -> tuple[np.ndarray, dict[int, str]]:
     """(N,) float64 with NaN for missing, and the rows that hold something else than a number."""
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
-        return series.cast(pl.Float64).fill_null(np.nan).to_numpy().copy(), {}
+        return within_reach(series.cast(pl.Float64).fill_null(np.nan).to_numpy()), {}
     text = series.cast(pl.String).str.strip_chars()
     empty = text.is_null() | text.is_in(["", "NA", "N/A", "nan", "NaN", "null", "None", "?", "-"])
-    values = text.str.replace_all(",", "").str.strip_suffix("%").cast(pl.Float64, strict=False)
+    grouped = text.str.contains(THOUSANDS).fill_null(False)
+    plain = pl.select(pl.when(grouped).then(text.str.replace_all(",", "")).otherwise(text)).to_series()
+    values = plain.str.strip_suffix("%").cast(pl.Float64, strict=False)
     wrong = (values.is_null() & ~empty).to_numpy().nonzero()[0]
     faults = {int(i): tr("not a number: {value}", value=repr(text[int(i)])[:60]) for i in wrong}
-    return values.fill_null(np.nan).to_numpy().copy(), faults
+    return within_reach(values.fill_null(np.nan).to_numpy()), faults
+
+
+def within_reach(values: np.ndarray) -> np.ndarray:
+    """What is too large to be squared is no measurement: missing."""
+    return np.where(np.abs(values) <= LARGEST, values, np.nan)

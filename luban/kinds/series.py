@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from luban.columns import Ragged
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from luban.draw import Draw
 
 ENCODER = "lstm"
+LARGEST = 1e30  # what is larger is no measurement
 
 
 class Series:
@@ -29,7 +31,7 @@ class Series:
     class Config:
         """Which steps are kept, and how numbers are scaled."""
 
-        max_length: int = 1024
+        max_length: Annotated[int, Gt(0)] = 1024
         """Steps kept of a series, from its start."""
         scale: Literal["standard", "none"] = "standard"
         """`standard`: per number, minus the mean over the standard deviation of the training rows."""
@@ -44,6 +46,9 @@ class Series:
             )
         width = int(np.median([array.shape[1] for array in known]))
         steps = np.concatenate([array for array in known if array.shape[1] == width])
+        steps = np.where(np.abs(steps) <= LARGEST, steps, np.nan)
+        blank = np.isnan(steps).all(0)
+        steps[:, blank] = 0.0
         mean, spread = np.nanmean(steps, 0), np.nanstd(steps, 0)
         if config.scale == "none":
             mean, spread = np.zeros(width), np.ones(width)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from luban.columns import Ragged
@@ -38,9 +39,9 @@ class Text:
     class Config:
         """How text becomes tokens."""
 
-        vocabulary: int = 8192
+        vocabulary: Annotated[int, Ge(257)] = 8192
         """Tokens at most, bytes included; fewer are made where the training rows are few."""
-        max_length: int = 512
+        max_length: Annotated[int, Gt(0)] = 512
         """Tokens kept of a text, from its start; texts that reach it are counted by `luban check`."""
         lowercase: bool = True
         """Fold case, and full width forms to plain ones (NFKC), before cutting tokens."""

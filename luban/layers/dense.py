@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from torch import nn
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "none"]
+Width = Annotated[int, Gt(0)]
+Share = Annotated[float, Ge(0), Lt(1)]  # of values dropped
 Initialisation = Literal["default", "he", "xavier", "normal"]
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "silu": nn.SiLU, "none": nn.Identity}
 

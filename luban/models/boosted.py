@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luban.layers.dense import Width
+
 if TYPE_CHECKING:
     from luban.roles import SupervisedBatch
 
@@ -23,6 +25,7 @@ SIZES = {"tiny": {"rounds": 100, "leaves": 15}, "small": {"rounds": 500, "leaves
 MOST_NAMES = 255  # a column with more is read as plain codes
 OUT_OF_REACH = 20.0  # as a logit
 BLOCK = 64  # trees walked at once
+MOST_TREES, FEWEST_ROUNDS = 8000, 8  # many labels share the memory
 UNWATCHED_ROUNDS = 100  # where rows are too few to hold some out
 SMALL = 200_000  # values, below which threads wait for each other longer than they work
 
@@ -34,13 +37,13 @@ class Boosted(nn.Module):
     class Config:
         """How many trees, of what size."""
 
-        rounds: int = 500
+        rounds: Width = 500
         """Trees per output at most; fewer where a held-out tenth of the training rows stops gaining."""
-        leaves: int = 31
+        leaves: Width = 31
         """Leaves of a tree at most."""
         shrinkage: float = 0.05
         """What each tree adds (the learning rate)."""
-        min_leaf: int = 20
+        min_leaf: Width = 20
         """Training rows in a leaf at least."""
 
     feature: Tensor  # (R, N) column each node asks
@@ -57,7 +60,8 @@ class Boosted(nn.Module):
     def __init__(self, config: Boosted.Config, specs: dict[str, Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
         self.config, self.specs, self.aim, self.outputs = config, specs, aim, out_dim
-        shape = (config.rounds * out_dim, 2 * config.leaves - 1)
+        self.rounds = max(FEWEST_ROUNDS, min(config.rounds, MOST_TREES // out_dim))
+        shape = (self.rounds * out_dim, 2 * config.leaves - 1)
         for name, dtype in NODE.items():
             self.register_buffer(name, torch.zeros(shape, dtype=dtype))
         sets = shape[0] * config.leaves if self.categorical() else 1
@@ -141,7 +145,7 @@ class Boosted(nn.Module):
         smallest = np.unique(target, return_counts=True)[1].min() if self.aim != "number" else len(target)
         stops = bool(len(x) >= 500 and smallest >= 10)
         grown: Any = model(
-            max_iter=config.rounds if stops else min(config.rounds, UNWATCHED_ROUNDS),
+            max_iter=self.rounds if stops else min(self.rounds, UNWATCHED_ROUNDS),
             max_leaf_nodes=config.leaves,
             learning_rate=config.shrinkage,
             min_samples_leaf=min(config.min_leaf, max(1, len(x) // 10)),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luban.errors import RecipeError
-from luban.layers.dense import ACTIVATIONS, Activation
+from luban.layers.dense import ACTIVATIONS, Activation, Share, Width
 from luban.messages import tr
 
 ROLE, TAKES = "encoder", ("image",)
@@ -33,11 +33,11 @@ class ConvNet(nn.Module):
     class Config:
         """Widths, and how the picture becomes a vector."""
 
-        channels: tuple[int, ...] = (32, 64, 128)
+        channels: tuple[Width, ...] = (32, 64, 128)
         """Maps of each stage."""
-        convolutions: int = 2
+        convolutions: Width = 2
         """Convolutions a stage."""
-        kernel: int = 3
+        kernel: Width = 3
         """Side of a kernel in pixels."""
         norm: bool = True
         """Batch normalisation after each convolution, instead of a bias."""
@@ -49,7 +49,7 @@ class ConvNet(nn.Module):
         """The vector: the largest or the mean value of each map, or all values."""
         flat_dim: int | None = None
         """Width the flattened maps must have, as a listing fixes it; another is an error that names the image sizes that fit."""
-        dropout: float = 0.0
+        dropout: Share = 0.0
         """Share of the vector's values dropped."""
 
     def __init__(self, config: ConvNet.Config, specs: dict[str, dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luban.layers.dense import Activation, Initialisation, dense, initialise
+from luban.layers.dense import Activation, Initialisation, Share, Width, dense, initialise
 
 ROLE, TAKES = "predictor", ()
 
@@ -23,11 +23,11 @@ class Fused(nn.Module):
     class Config:
         """The head over the joined vectors."""
 
-        head: tuple[int, ...] = ()
+        head: tuple[Width, ...] = ()
         """Widths of hidden layers between the encoders and the output."""
         head_activation: Activation = "relu"
         """After each hidden layer of the head."""
-        head_dropout: float = 0.0
+        head_dropout: Share = 0.0
         """Share of values dropped after each hidden layer of the head."""
         init: Initialisation = "default"
         """First weights of all linear and convolution layers; `default`: as each architecture has them."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luban.layers.dense import Width
 from luban.layers.hashing import hashed_ngrams
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
 SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 2_097_152}, "base": {"buckets": 4_194_304}}
 SEARCH_VALUES = 8_000_000  # non-zero values times outputs, above which nothing is searched
+MOST_WEIGHTS, FEWEST_BUCKETS = 2**24, 2**16  # many labels share the memory
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
@@ -37,7 +39,7 @@ class Linear(nn.Module):
 
         longest: int | None = None
         """n of the longest n-grams of tokens; left out, the better of 2 and 4 on a fifth of the training rows."""
-        buckets: int = 2_097_152
+        buckets: Width = 2_097_152
         """Hash buckets per text column; where two n-grams share one, both are blurred."""
         strength: float | None = None
         """C, the inverse of the L2 penalty; left out, the best of three on a fifth of the training rows."""
@@ -54,7 +56,8 @@ class Linear(nn.Module):
         self.against_rest = aim == "label" and out_dim > 1 and any(spec["kind"] == "text" for spec in specs.values())
         self.texts = [column for column, spec in specs.items() if spec["kind"] == "text"]
         self.dense_dim = sum(dense_width(spec) for column, spec in specs.items() if column not in self.texts)
-        sparse_dim = len(self.texts) * (config.buckets + 1)
+        self.buckets = min(config.buckets, max(FEWEST_BUCKETS, MOST_WEIGHTS // out_dim))
+        sparse_dim = len(self.texts) * (self.buckets + 1)
         self.register_buffer("longest", torch.tensor(config.longest or LENGTHS[-1]))
         self.register_buffer("idf", torch.ones(sparse_dim))
         self.register_buffer("sparse_weight", torch.zeros(sparse_dim, out_dim))
@@ -77,14 +80,14 @@ class Linear(nn.Module):
 
     def tfidf(self, ids: Tensor, place: int) -> tuple[Tensor, Tensor]:
         """(B, G) feature indices and their weights, of unit length; a repeated n-gram stands once, with 1 + log of its count."""
-        grams = hashed_ngrams(ids, range(1, int(self.longest) + 1), self.config.buckets)
+        grams = hashed_ngrams(ids, range(1, int(self.longest) + 1), self.buckets)
         grams, _ = grams.sort(dim=1)
         first = torch.ones_like(grams, dtype=torch.bool)
         first[:, 1:] = grams[:, 1:] != grams[:, :-1]
         first &= grams > 0
         group = first.cumsum(1)  # (B, G) number of the run each n-gram belongs to
         counts = torch.zeros(len(grams), grams.shape[1] + 1, device=grams.device).scatter_add_(1, group, (grams > 0).float())
-        index = grams + place * (self.config.buckets + 1)
+        index = grams + place * (self.buckets + 1)
         value = torch.where(first, 1 + counts.gather(1, group).clamp(min=1).log(), 0.0) * self.idf[index]
         return index, value / value.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
@@ -268,7 +271,7 @@ def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float
     held = np.arange(len(target)) % 5 == 4
     strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
     if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
-        return 0.0, net.config.strength or strengths[1]
+        return 0.0, strengths[len(strengths) // 2]
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from luban.layers.dense import Share, Width
+
 ROLE, TAKES = "encoder", ("text", "series")
 SIZES = {
     "tiny": {"embedding": 32, "hidden": [32]},
@@ -30,9 +32,9 @@ class LSTM(nn.Module):
     class Config:
         """Widths, directions, and how steps become one vector."""
 
-        embedding: int = 64
+        embedding: Width = 64
         """Width of a token's vector; a series enters as it is."""
-        hidden: tuple[int, ...] = (64,)
+        hidden: tuple[Width, ...] = (64,)
         """Width of each layer, of each direction."""
         bidirectional: bool = True
         """Read both ways (Graves and Schmidhuber 2005)."""
@@ -40,11 +42,11 @@ class LSTM(nn.Module):
         """Bias vectors a gate: 1 as in the equations, 2 as torch has them (one is redundant)."""
         final: Literal["last", "max", "mean"] = "max"
         """The vector: the last state, or the largest or mean value over the steps."""
-        token_dropout: float = 0.1
+        token_dropout: Share = 0.1
         """Share of the tokens hidden in training (Iyyer et al. 2015, section 3.1)."""
-        embedding_dropout: float = 0.2
+        embedding_dropout: Share = 0.2
         """Share of the tokens' values dropped."""
-        dropout: float = 0.3
+        dropout: Share = 0.3
         """Share of values dropped between layers and at the end."""
 
     def __init__(self, config: LSTM.Config, specs: dict[str, dict[str, Any]]) -> None:

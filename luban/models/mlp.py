@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from luban.layers.dense import Activation, dense
+from luban.layers.dense import Activation, Share, Width, dense
 
 ROLE, TAKES, MANY = "encoder", ("number", "category", "tags", "date", "image", "series"), True
 SIZES = {"tiny": {"hidden": [64]}, "small": {"hidden": [256, 256]}, "base": {"hidden": [512, 512, 256]}}
@@ -30,19 +30,19 @@ class MLP(nn.Module):
     class Config:
         """Widths, and how columns enter."""
 
-        hidden: tuple[int, ...] = (256, 256)
+        hidden: tuple[Width, ...] = (256, 256)
         """Widths of the layers; none = the columns go straight to the head."""
         activation: Activation = "relu"
         """After each layer."""
-        dropout: float = 0.3
+        dropout: Share = 0.3
         """Share of values dropped after each layer."""
         numbers: Literal["plr", "plain"] = "plr"
         """`plr`: sines and cosines of learnt frequencies, then a linear layer and ReLU per number; `plain`: as they are."""
-        num_frequencies: int = 24
+        num_frequencies: Width = 24
         """Frequencies per number."""
         frequency_scale: float = 0.6
         """Standard deviation of the first frequencies, on standardised numbers."""
-        number_dim: int = 12
+        number_dim: Width = 12
         """Width of a number's embedding."""
         category_dim: int | None = None
         """Width of a category's embedding; left out, 1.6 · K^0.56 for K names, at most 64."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luban.layers.dense import Share, Width
 from luban.layers.hashing import hashed_ngrams
 
 ROLE, TAKES = "encoder", ("text",)
@@ -34,13 +35,13 @@ class Ngrams(nn.Module):
 
         ngrams: tuple[int, ...] = (1, 2, 3)
         """Lengths of the n-grams of tokens."""
-        buckets: int = 2**17
+        buckets: Width = 2**17
         """Rows of the table that n-grams are hashed into."""
-        width: int = 32
+        width: Width = 32
         """Width of an n-gram's vector."""
-        gram_dropout: float = 0.5
+        gram_dropout: Share = 0.5
         """Share of a text's n-grams left out in training."""
-        dropout: float = 0.3
+        dropout: Share = 0.3
         """Share of the vector's values dropped."""
 
     def __init__(self, config: Ngrams.Config, specs: dict[str, dict[str, Any]]) -> None:
@@ -51,7 +52,7 @@ class Ngrams(nn.Module):
         nn.init.normal_(self.table.weight, std=0.02)
         with torch.no_grad():
             self.table.weight[0] = 0
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""
@@ -59,4 +60,4 @@ class Ngrams(nn.Module):
         if self.training and self.config.gram_dropout:
             grams = grams * (torch.rand(grams.shape, device=grams.device) >= self.config.gram_dropout)
         count = (grams > 0).sum(1, keepdim=True).clamp(min=1)
-        return self.dropout(self.table(grams) / count.sqrt())
+        return self.dropout(self.norm(self.table(grams) / count.sqrt()))

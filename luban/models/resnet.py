@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from luban.layers.dense import ACTIVATIONS, Activation
+from luban.layers.dense import ACTIVATIONS, Activation, Share, Width
 
 ROLE, TAKES = "encoder", ("image",)
 SIZES = {
@@ -32,9 +32,9 @@ class ResNet(nn.Module):
     class Config:
         """Widths and depth."""
 
-        stem: int = 16
+        stem: Width = 16
         """Maps of the first convolution."""
-        channels: tuple[int, ...] = (32, 64, 128)
+        channels: tuple[Width, ...] = (32, 64, 128)
         """Maps of each stage."""
         blocks: tuple[int, ...] = (1, 0, 1)
         """Residual blocks of each stage, two convolutions each."""
@@ -42,7 +42,7 @@ class ResNet(nn.Module):
         """After each convolution."""
         final: Literal["max", "mean"] = "max"
         """The vector: the largest or the mean value of each map."""
-        dropout: float = 0.0
+        dropout: Share = 0.0
         """Share of the vector's values dropped."""
 
     def __init__(self, config: ResNet.Config, specs: dict[str, dict[str, Any]]) -> None:

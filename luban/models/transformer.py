@@ -13,6 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luban.errors import RecipeError
+from luban.layers.dense import Share, Width
+from luban.messages import tr
+
 ROLE, TAKES = "encoder", ("text", "series")
 SIZES = {
     "tiny": {"width": 64, "layers": 1, "heads": 2},
@@ -31,15 +35,15 @@ class Transformer(nn.Module):
     class Config:
         """Width and depth."""
 
-        width: int = 128
+        width: Width = 128
         """Width of a token's vector."""
-        layers: int = 2
+        layers: Width = 2
         """Layers of attention and feed-forward."""
-        heads: int = 4
+        heads: Width = 4
         """Attention heads; they divide the width."""
-        expansion: int = 4
+        expansion: Width = 4
         """Width of the feed-forward layer over the width."""
-        dropout: float = 0.2
+        dropout: Share = 0.2
         """Share of values dropped after each sublayer and of the tokens' vectors."""
 
     def __init__(self, config: Transformer.Config, specs: dict[str, dict[str, Any]]) -> None:
@@ -47,6 +51,9 @@ class Transformer(nn.Module):
         from luban.kinds.text import Text
 
         ((self.column, spec),) = specs.items()
+        if config.width % config.heads:
+            fix = tr("choose a width that the heads divide")
+            raise RecipeError("L118", tr("the heads do not divide the width"), where="model.heads", received=config.heads, fix=fix)
         self.is_text, self.out_dim = spec["kind"] == "text", config.width
         self.embed = (
             nn.Embedding(Text.num_tokens(spec), config.width, padding_idx=0) if self.is_text else nn.Linear(spec["numbers"], config.width)

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from luban.data.prepare import code_version
 from luban.errors import TrainingError
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 
+IDENTITY = "identity.json"  # data and code it began with
 RECIPE = "asked.json"  # the recipe as it was asked for, before anything was inferred
 
 
@@ -53,10 +55,33 @@ def make(folder: Path, recipe: Recipe) -> None:
                 where=str(folder),
                 fix=tr("choose another with --run FOLDER, or remove it"),
             )
-        asked.write_text(fingerprint(recipe), encoding="utf-8")
+        if not asked.is_file():
+            write_whole(asked, fingerprint(recipe))
     except OSError as error:
         what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
         raise TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER")) from error
+
+
+def claim(folder: Path, data_hash: str, *, finished: bool) -> None:
+    """Hold a run to the data and the code it began with. Raises TrainingError L333: a resume would mix two splits."""
+    identity, place = {"data": data_hash, "code": code_version()}, folder / IDENTITY
+    try:
+        begun = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        begun = identity
+    fix = tr("choose another folder with --run FOLDER, or remove this one")
+    if begun.get("data") != data_hash:
+        raise TrainingError("L333", tr("the data changed since this run began"), where=str(folder), fix=fix)
+    if begun != identity and not finished:
+        raise TrainingError("L333", tr("Luban itself changed since this run began"), where=str(folder), fix=fix)
+    write_whole(place, json.dumps(begun))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The new file or the old one, never half of one."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
 
 
 @contextmanager

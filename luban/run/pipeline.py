@@ -15,7 +15,7 @@ import torch
 from luban import recipe as recipes
 from luban.bundle.write import write as write_bundle
 from luban.data.prepare import ROW, Prepared, prepare
-from luban.errors import say
+from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Rung, choose, usable
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
@@ -79,10 +79,6 @@ def train(
     run_folder.make(place, recipe)
     with run_folder.lock(place), interruptible() as interruption:
         run = Run(place, recipe)
-        if (place / "report.json").is_file() and run.bundle.is_dir():
-            say(tr("this run is finished; nothing is left to do"))
-            run.report = json.loads((place / "report.json").read_text(encoding="utf-8"))
-            return run
         return Work(run, tell, interruption).whole()
 
 
@@ -109,6 +105,13 @@ class Work:
             self.tell("stage", name="prepare")
             prepared = prepare(without_test(self.recipe), run.folder.parent / ".prepared")
             self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
+            finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
+            run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)
+            if finished:
+                say(tr("this run is finished; nothing is left to do"))
+                run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+                return run
+            self.check_folds(prepared)
             self.keep_inputs(prepared)
             self.interruption.check()
             names = self.metrics(prepared)
@@ -129,15 +132,33 @@ class Work:
         run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
         return run
 
+    def check_folds(self, prepared: Prepared) -> None:
+        """Raises RecipeError L117: folds over rows of which the data sets some apart would test on them and train on them."""
+        if self.recipe.evaluation.folds >= 2 and prepared.facts["divided"]:
+            fix = tr("leave folds out, or give the rows as one table")
+            raise RecipeError(
+                "L117", tr("the data brings its own split; folds would mix it"), where="recipe.toml: evaluation.folds", fix=fix
+            )
+
     def keep_inputs(self, prepared: Prepared) -> None:
         """What the run folder says of its recipe, data and machine."""
         folder = self.run.folder
         recipes.write(
             recipes.moved(self.recipe, folder), folder / "recipe.toml", header=tr("The completed recipe: it reproduces this run.")
         )
-        (folder / "environment.json").write_text(json.dumps(run_folder.environment(self.threads), indent=1), encoding="utf-8")
+        self.keep_environment(folder / "environment.json")
         lines = [json.dumps(reject, ensure_ascii=False) + "\n" for reject in prepared.facts["rejects"]]
         (folder / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    def keep_environment(self, path: Path) -> None:
+        """What decides the bits; where a resumed run finds another machine, it says so and goes on."""
+        now = run_folder.environment(self.threads)
+        if path.is_file():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if changed := [key for key, value in now.items() if before.get(key) != value]:
+                what = tr("the run goes on in another environment ({keys}): the last bits may differ", keys=", ".join(changed))
+                warn("W330", what, where=str(path))
+        path.write_text(json.dumps(now, indent=1), encoding="utf-8")
 
     def metrics(self, prepared: Prepared) -> tuple[str, ...]:
         """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
@@ -153,6 +174,9 @@ class Work:
         rungs = []
         for task, role in self.candidates(prepared.task):
             name = name_of(task)
+            if role == "baseline" and rungs and self.is_late():
+                warn("W331", tr("{model} is not fitted: half of the budget is spent", model=name), where="training.budget")
+                continue
             self.tell("stage", name="train", model=name)
             rung = self.fit(task, name, role, prepared, folder, metric)
             if len(prepared.examples["validation"]):
@@ -194,6 +218,11 @@ class Work:
         trainer.run()
         self.interruption.check()
         return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
+
+    def is_late(self) -> bool:
+        """Whether half of the budget is spent before the network begins."""
+        budget = self.recipe.training.budget
+        return budget is not None and time.monotonic() - self.begun > 0.5 * seconds_of(budget)
 
     def seconds_left(self) -> float | None:
         """Of the budget, what evaluation does not need."""

@@ -22,16 +22,25 @@ class Recorder(logging.Handler):
 
     def __enter__(self) -> Recorder:
         if self.path.is_file():
-            self.warnings = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            self.warnings = [found for line in self.path.read_text(encoding="utf-8").splitlines() if (found := parsed(line))]
         logger.addHandler(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         logger.removeHandler(self)
-        self.path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.warnings), encoding="utf-8")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning once."""
+        """Keep a warning once, at once."""
         facts = getattr(record, "luban", None) or {"code": "", "what": record.getMessage(), "where": "", "fix": ""}
         if facts not in self.warnings and len(self.warnings) < MOST:
             self.warnings.append(facts)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(facts, ensure_ascii=False) + "\n")
+
+
+def parsed(line: str) -> dict[str, Any] | None:
+    """A warning; None for a line that a kill cut short."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

@@ -16,7 +16,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import supervised
+from luban import catalog, supervised
 from luban.columns import Columns, Ragged
 from luban.errors import DataError, RecipeError, warn
 from luban.kinds.category import MISSING, UNSEEN, Category
@@ -112,6 +112,12 @@ class Classification:
         return (count.sum() / (len(count) * np.maximum(count, 1))).tolist()
 
     @property
+    def loss(self) -> str:
+        """The recipe's loss; a solved model brings its own, whose outputs are log-chances."""
+        solved = catalog.find("models", self.config.model["kind"]).role == "predictor" if self.config.model["kind"] != "auto" else False
+        return "cross_entropy" if solved else self.config.loss
+
+    @property
     def labels(self) -> list[str]:
         """The names in the order of the outputs."""
         return self.state["target"]["names"]
@@ -179,7 +185,7 @@ class Classification:
 
     def loss_of(self, outputs: Tensor, target: Tensor) -> Tensor:
         """(B,) the loss of each row. Raises RecipeError L113 where outputs and targets differ in shape."""
-        kind, smoothing = self.config.loss, self.config.label_smoothing
+        kind, smoothing = self.loss, self.config.label_smoothing
         if kind == "cross_entropy" and not self.multi_label and not self.is_binary:
             return F.cross_entropy(outputs, target, label_smoothing=smoothing, reduction="none")
         goal = target.to(outputs.dtype)
@@ -198,9 +204,9 @@ class Classification:
         if self.multi_label:
             return outputs.sigmoid()
         if self.is_binary:
-            chance = outputs.clamp(0, 1) if self.config.loss == "mse_logits" else outputs.sigmoid()
+            chance = outputs.clamp(0, 1) if self.loss == "mse_logits" else outputs.sigmoid()
             return torch.cat([1 - chance, chance], dim=1)
-        if self.config.loss in ("bce", "mse"):
+        if self.loss in ("bce", "mse"):
             return F.normalize(outputs.sigmoid() + 1e-12, p=1, dim=1)
         return outputs.softmax(1)
 

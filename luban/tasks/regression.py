@@ -81,7 +81,7 @@ class Regression:
         if not np.isfinite(values).any():
             raise DataError("L231", tr("no training row has a number as its target"), where=self.config.target, fix=tr("check `target`"))
         if np.nanstd(values) == 0:
-            warn("W232", tr("the target is the same number in every training row"), where=self.config.target)
+            warn("W233", tr("the target is the same number in every training row"), where=self.config.target)
         return {"inputs": supervised.fit_inputs(self.config.inputs, table), "target": target}
 
     def encode(self, table: pl.DataFrame) -> Columns:

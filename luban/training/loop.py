@@ -57,7 +57,7 @@ class Trainer:
         self.stepper = Stepper(self.task, self.net, self.settings, self.rows)
         self.average = clone(self.net.state_dict()) if self.settings.ema else {}
         self.best: dict[str, Tensor] = {}
-        self.precision = "float32"
+        self.precision, self.threads = "float32", self.settings.threads
         self.log = Log(self.folder)
 
     def run(self, until: int | None = None) -> Trainer:
@@ -186,7 +186,8 @@ class Trainer:
             if len(batches) >= 2 or self.examples is None:
                 break
         state = torch.get_rng_state()
-        threads = device.choose_threads(self.settings.threads, self.task, self.net, batches[0])
+        asked = self.threads if resumed else self.settings.threads
+        self.threads = device.choose_threads(asked, self.task, self.net, batches[0])
         if not resumed:
             chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
             self.precision = "bfloat16" if agree(chosen == "bfloat16") else "float32"
@@ -194,7 +195,7 @@ class Trainer:
                 tr(
                     "{device}, threads: {threads}, {precision} ({why})",
                     device=self.device,
-                    threads=threads,
+                    threads=self.threads,
                     precision=self.precision,
                     why=why,
                 )
@@ -211,6 +212,7 @@ class Trainer:
         state |= {
             "progress": vars(self.progress),
             "precision": self.precision,
+            "threads": self.threads,
         }
         checkpoints.save(self.folder / "checkpoints", self.progress.step, tensors, state)
 
@@ -226,7 +228,7 @@ class Trainer:
         for part in state["parts"]:
             checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
         self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
-        self.precision = state["precision"]
+        self.precision, self.threads = state["precision"], state["threads"]
         self.log.cut(self.progress.log_bytes)
         if not self.progress.done:
             checkpoints.announce(self.progress.step)
@@ -241,4 +243,4 @@ class Trainer:
 
 def suggested_epochs(net: nn.Module) -> float | None:
     """The most that a part of the net asks for: passes after which it would learn its rows by heart."""
-    return max((module.epochs for module in net.modules() if isinstance(getattr(module, "epochs", None), int)), default=None)
+    return max((float(found) for module in net.modules() if isinstance(found := getattr(module, "epochs", None), int)), default=None)

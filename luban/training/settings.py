@@ -47,7 +47,7 @@ class Training:
     patience: Annotated[int, Ge(0)] = 10
     """Validations without a better score before training stops; 0 = never."""
     validations: Annotated[int, Gt(0)] = 40
-    """At most so many validations in a run, at most one an epoch where epochs are longer."""
+    """At most so many in a run, evenly; under a budget they take at most a tenth of the time."""
     stop_loss: float | None = None
     """Stop when the mean training loss of an epoch falls to this."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -55,7 +55,7 @@ class Training:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
     threads: Annotated[int, Gt(0)] | None = None
-    """Left out: the cores this process may use."""
+    """Left out: the cores this process may use, or one where a step is too small to share."""
     checkpoint_every_s: Annotated[float, Gt(0)] = 30.0
     """Seconds of training between checkpoints: what a kill can cost."""
     seed: Annotated[int, Ge(0)] = 0

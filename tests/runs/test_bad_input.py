@@ -20,7 +20,9 @@ ROWS = 120
 def table(rows: int = ROWS) -> pl.DataFrame:
     rng = np.random.default_rng(3)
     good = rng.random(rows) < 0.5
-    return pl.DataFrame({"x": np.where(good, 1.0, -1.0) + rng.normal(0, 0.5, rows), "c": rng.choice(["a", "b"], rows), "y": np.where(good, "yes", "no")})
+    return pl.DataFrame(
+        {"x": np.where(good, 1.0, -1.0) + rng.normal(0, 0.5, rows), "c": rng.choice(["a", "b"], rows), "y": np.where(good, "yes", "no")}
+    )
 
 
 def recipe(data: str = "data.csv", **changes: object) -> dict[str, object]:
@@ -180,11 +182,52 @@ def test_unwritable_run_folder(tmp_path: Path) -> None:
         ({"evaluation": {"metrics": ["acuracy"]}}, "L150", "accuracy"),
         ({"inputs": {"y": "category"}}, "L112", None),
         ({"model": "convnet", "inputs": {"x": "number"}}, "L109", None),
+        ({"split": {"by": "time", "order": "x", "group": "c"}}, "L116", None),
+        ({"split": {"by": "random", "order": "x"}}, "L116", None),
+        ({"training": {"stop_loss": float("inf")}}, "L105", None),
+        ({"model": {"kind": "mlp", "dropout": 1.5}, "inputs": {"x": "number"}}, "L105", None),
     ],
 )
 def test_recipe_mistakes(tmp_path: Path, changes: dict[str, object], code: str, nearest: str | None) -> None:
     found = error(tmp_path, table(), **changes)
     assert (found.code, found.nearest()) == (code, nearest)
+
+
+def test_changed_data_is_not_mixed_into_a_run_that_began(tmp_path: Path) -> None:
+    done = run(tmp_path, table(120))
+    assert run(tmp_path, None).folder == done.folder
+    assert error(tmp_path, table(140)).code == "L333"
+
+
+def test_folds_over_data_that_brings_its_own_split(tmp_path: Path) -> None:
+    table().write_csv(tmp_path / "train.csv")
+    table(40).write_csv(tmp_path / "test.csv")
+    assert error(tmp_path, None, data={"train": "train.csv", "test": "test.csv"}, evaluation={"folds": 3}).code == "L117"
+
+
+def test_a_file_of_the_same_dialect_can_be_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = table().write_csv(include_header=False, separator=";")
+    asked = {"reading": {"header": False, "delimiter": ";"}, "target": "column_3"}
+    done = run(tmp_path, content, asked)
+    lines = content.splitlines()
+    (tmp_path / "new.csv").write_text("\n".join([*lines[:150], "1;a;no;more", *lines[:120]]) + "\n")
+    assert cli.run(["predict", str(done.bundle), str(tmp_path / "new.csv"), "--json"], as_json=True) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer["line"] for answer in answers] == [i for i in range(1, 242) if i != 121]
+
+
+def test_a_target_that_cannot_be_read_does_not_spoil_the_answer(tmp_path: Path) -> None:
+    frame = table().with_columns(y=pl.col("x") * 2)
+    done = run(tmp_path, frame, {"task": "regression"})
+    (answer,) = luban.load(done.bundle).predict([{"x": 1.0, "c": "a", "y": "TBD"}])
+    assert answer["number"] == pytest.approx(2, abs=0.5)
+
+
+def test_baselines_are_judged_by_their_own_chances(tmp_path: Path) -> None:
+    asked = {"task": {"kind": "classification", "loss": "mse_logits"}, "model": {"kind": "mlp", "size": "tiny"}, "training": {"steps": 3}}
+    done = run(tmp_path, table(), asked)
+    majority = next(row for row in done.report["ladder"] if row["name"] == "majority")
+    assert 0.6 < majority["test"]["log_loss"]["value"] < 0.8
 
 
 def test_bundle_of_another_format(tmp_path: Path) -> None:

@@ -70,9 +70,15 @@ def test_predict_and_evaluate_in_a_process_that_never_saw_the_data(done: Run, tm
     moved = tmp_path / "elsewhere"
     done.bundle.rename(moved)
     try:
-        out = subprocess.run([*run, "predict", str(moved), str(tmp_path / "new.csv"), "--json"], capture_output=True, text=True, check=True, cwd=tmp_path)
+        out = subprocess.run(
+            [*run, "predict", str(moved), str(tmp_path / "new.csv"), "--json"], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
         answers = json.loads(out.stdout)
-        scores = json.loads(subprocess.run([*run, "evaluate", str(moved), str(tmp_path / "labelled.csv"), "--json"], capture_output=True, text=True, check=True).stdout)
+        scores = json.loads(
+            subprocess.run(
+                [*run, "evaluate", str(moved), str(tmp_path / "labelled.csv"), "--json"], capture_output=True, text=True, check=True
+            ).stdout
+        )
     finally:
         moved.rename(done.bundle)
     assert [set(answer) for answer in answers] == [{"label", "confidence", "chances"}] * 17
@@ -134,11 +140,68 @@ def test_one_flipped_bit_is_refused(done: Run) -> None:
     luban.load(done.bundle)
 
 
+def reseal(bundle: Path) -> None:
+    """A stranger's manifest: every hash is right."""
+    from luban.bundle import format as layout
+
+    files = {p.name: {"sha256": layout.digest(p), "bytes": p.stat().st_size} for p in bundle.iterdir() if p.name != layout.MANIFEST}
+    layout.write_json(bundle / layout.MANIFEST, {"format": layout.FORMAT, "files": files})
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("luban.json", lambda d: d["recipe"]["model"].update(buckets=10**12) or d),
+        ("luban.json", lambda d: []),
+        ("luban.json", lambda d: d["recipe"].update(task="os.system") or d),
+        ("state.json", lambda d: d["inputs"]["review"].update(tokenizer="{}") or d),
+        ("state.json", lambda d: d.update(inputs={"review": {"kind": "../../x"}}) or d),
+        ("state.json", lambda d: None),
+    ],
+)
+def test_a_strangers_bundle_is_refused_at_once(done: Run, tmp_path: Path, name: str, change: object) -> None:
+    import shutil
+
+    bundle = tmp_path / "bundle"
+    shutil.copytree(done.bundle, bundle)
+    content = change(json.loads((bundle / name).read_text()))  # type: ignore[operator]
+    (bundle / name).write_text(json.dumps(content))
+    reseal(bundle)
+    with pytest.raises(LubanError) as caught:
+        luban.load(bundle)
+    assert caught.value.code.startswith("L4")
+
+
+def test_golden_rows_name_no_file(tmp_path: Path) -> None:
+    import shutil
+
+    from luban import recipe as recipes
+    from luban.kinds.image import Image
+
+    pl.DataFrame({"image": Image.demo(40, 0), "y": ["a", "b"] * 20}).write_parquet(tmp_path / "data.parquet")
+    asked = {"task": "classification", "data": "data.parquet", "target": "y", "model": "linear", "evaluation": {"draws": 20}}
+    run = train(recipes.parse(asked, base=tmp_path), runs=tmp_path / "runs")
+    luban.load(run.bundle)
+    lines = [json.loads(line) for line in (run.bundle / "golden.jsonl").read_text().splitlines()]
+    shutil.copy(tmp_path / "data.parquet", tmp_path / "secret")
+    lines[0]["input"]["image"] = str(tmp_path / "secret")
+    (run.bundle / "golden.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    reseal(run.bundle)
+    with pytest.raises(LubanError, match="L403"):
+        luban.load(run.bundle)
+
+
 def test_regression_from_a_dictionary_and_in_folds(tmp_path: Path) -> None:
     from luban import recipe as recipes
 
     Regression.demo(None, 150, 0).write_parquet(tmp_path / "rent.parquet")  # type: ignore[arg-type]
-    asked = {"task": "regression", "data": "rent.parquet", "target": "rent", "training": {"steps": 30}, "evaluation": {"folds": 3, "draws": 20}}
+    asked = {
+        "task": "regression",
+        "data": "rent.parquet",
+        "target": "rent",
+        "training": {"steps": 30},
+        "evaluation": {"folds": 3, "draws": 20},
+    }
     run = train(recipes.parse(asked, base=tmp_path), runs=tmp_path / "runs")
     assert run.report["protocol"]["folds"] == 3
     assert run.scores["r2"]["value"] > 0.9

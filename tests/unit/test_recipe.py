@@ -56,7 +56,7 @@ WRITTEN = [
         "inputs": {"t": "text"},
     },
     WHOLE | {"training": {"budget": "3 min", "optimizer": "muon", "batch_size": "all", "learning_rate": 1e-7, "stop_loss": 0.1}},
-    WHOLE | {"split": {"by": "time", "order": "when", "group": "who", "test": 0.25}, "evaluation": {"folds": 5, "metrics": ["accuracy"]}},
+    WHOLE | {"split": {"by": "last", "order": "when", "group": "who", "test": 0.25}, "evaluation": {"folds": 5, "metrics": ["accuracy"]}},
     {"task": "regression", "data": ["a.csv"], "target": "y"},
 ]
 
