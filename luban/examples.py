@@ -306,10 +306,10 @@ metrics = ["rmse", "r2"]
 """
 
 EXAMPLES = {
-    "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE),
+    "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE, "0.846"),
     "digits": Example(digits, DIGITS_RECIPE),
-    "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE),
-    "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE),
-    "breast-cancer": Example(from_sklearn("breast_cancer", "breast_cancer.csv", "diagnosis"), CANCER_RECIPE),
-    "diabetes": Example(from_sklearn("diabetes", "diabetes.csv", "progression"), DIABETES_RECIPE),
+    "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
+    "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),
+    "breast-cancer": Example(from_sklearn("breast_cancer", "breast_cancer.csv", "diagnosis"), CANCER_RECIPE, "0.975"),
+    "diabetes": Example(from_sklearn("diabetes", "diabetes.csv", "progression"), DIABETES_RECIPE, "0.499"),
 }

@@ -43,6 +43,7 @@ class Recipe:
     evaluation: Evaluation = field(default_factory=Evaluation)
     base: Path = Path()
     name: str = "recipe"
+    file: str = "recipe.toml"  # what errors name
 
     def make_task(self, **changes: Any) -> Any:
         """The task this recipe describes, not yet fitted."""
@@ -66,7 +67,7 @@ def read(path: str | Path, sets: tuple[str, ...] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise RecipeError("L101", tr("not TOML: {why}", why=str(error)), where=str(path)) from error
     name = path.stem if path.stem != "recipe" else path.absolute().parent.name or path.stem
-    return parse(raw, base=path.parent, name=name, sets=sets)
+    return parse(raw, base=path.parent, name=name, file=path.name, sets=sets)
 
 
 def replace_base(recipe: Recipe, base: Path) -> Recipe:
@@ -74,10 +75,10 @@ def replace_base(recipe: Recipe, base: Path) -> Recipe:
     return replace(recipe, base=base)
 
 
-def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", sets: tuple[str, ...] = ()) -> Recipe:
+def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", file: str = "", sets: tuple[str, ...] = ()) -> Recipe:
     """A dictionary as a validated recipe."""
     raw = apply_sets(raw, sets)
-    where = f"{name}.toml"
+    where = file = file or f"{name}.toml"
     for key in raw:
         if key not in TOP:
             raise RecipeError("L104", tr("unknown key"), where=f"{where}: {key}", received=key, allowed=TOP)
@@ -91,7 +92,9 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", set
             )
     task, model, inputs = sections(raw, where)
     parts = {key: validate(config, raw.get(key, {}), where=f"{where}: {key}") for key, config in SECTIONS.items()}
-    recipe = Recipe(task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, **parts)
+    recipe = Recipe(
+        task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, file=file, **parts
+    )
     check_data(recipe, where)
     if recipe.training.budget is not None:
         seconds_of(recipe.training.budget)
@@ -133,7 +136,7 @@ def task_of(recipe: Recipe) -> Any:
     task = catalog.load("tasks", recipe.task["kind"])
     names = {f.name for f in dataclasses.fields(task.Config)}
     own = {key: value for key, value in recipe.task.items() if key != "kind"}
-    where = f"{recipe.name}.toml"
+    where = recipe.file
     for key in GIVEN:
         value = getattr(recipe, key)
         if key in names and (value or key != "target"):

@@ -51,7 +51,7 @@ def report_of(
             "name": recipe.name,
             "task": recipe.task["kind"],
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": f"luban train {recipe.name}.toml",
+            "command": f"luban train {recipe.file}",
             "luban_version": luban.__version__,
             "seconds": round(seconds, 1),
         },
