@@ -101,8 +101,9 @@ def task_aliases() -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+@cache
 def load(folder: str, name: str) -> Any:
-    """The class of that name; imports its file."""
+    """The class of that name; imports its file, once."""
     entry = find(folder, name)
     module = importlib.import_module(f"luban.{folder}.{entry.name}")
     wanted = entry.name.replace("_", "")

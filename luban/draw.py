@@ -6,7 +6,7 @@ The mixer is splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorand
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Draw:
 
     def within(self, scope: str) -> Draw:
         """The same draws under another name, one per column."""
-        return replace(self, scope=f"{self.scope}/{scope}")
+        return Draw(self.seed, self.epoch, self.example, self.training, f"{self.scope}/{scope}")
 
     def base(self, name: str) -> Array:
         """(B,) one key per example."""

@@ -307,7 +307,7 @@ metrics = ["rmse", "r2"]
 
 EXAMPLES = {
     "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE, "0.846"),
-    "digits": Example(digits, DIGITS_RECIPE),
+    "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),
     "breast-cancer": Example(from_sklearn("breast_cancer", "breast_cancer.csv", "diagnosis"), CANCER_RECIPE, "0.975"),

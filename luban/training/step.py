@@ -33,6 +33,9 @@ class Stepper:
     autocast: AbstractContextManager[Any] = field(default_factory=nullcontext)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.parameters = list(self.net.parameters())
+
     def optimizer(self, part: str) -> torch.optim.Optimizer:
         """The optimizer of a part, made when it is first needed."""
         if part not in self.optimizers:
@@ -53,7 +56,7 @@ class Stepper:
 
     def backward(self, runs: list[Run], batches: list[Any], number: int, turn: int) -> tuple[str, float] | None:
         """Advance every run to its next loss and add up gradients; None when all are done."""
-        part, sums, optimizer = "", torch.zeros(2, dtype=torch.float64), None
+        part, total, count, optimizer = "", 0.0, 0.0, None
         pooled: list[Tensor] = []
         begin = 0
         for micro, run in enumerate(runs):
@@ -66,13 +69,15 @@ class Stepper:
             if optimizer is None:
                 part = out.part
                 optimizer = self.optimizer(part)
-                self.net.zero_grad(set_to_none=True)
+                for parameter in self.parameters:
+                    parameter.grad = None
             (out.value * out.count).backward()  # not inputs=: under fully_shard that silently leaves no gradient
-            sums += torch.tensor([float(out.value.detach()) * out.count, out.count], dtype=torch.float64)
+            total += out.value.item() * out.count
+            count += out.count
         parameters = [p for group in optimizer.param_groups for p in group["params"]]  # type: ignore[union-attr]
         if world()[1] > 1:
-            sums = sum_over_ranks(parameters, sums)
-        total, count = float(sums[0]), max(1.0, float(sums[1]))
+            total, count = sum_over_ranks(parameters, torch.tensor([total, count], dtype=torch.float64)).tolist()
+        count = max(1.0, count)
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not pooled and gradients:
             torch._foreach_div_(gradients, count)

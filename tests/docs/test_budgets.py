@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "PIL", "tokenizers", "rich", "jinja2")
 CORE = {
-    "annotated-types", "click", "jinja2", "markupsafe", "numpy", "pillow", "polars", "pydantic", "rich", "safetensors", "scikit-learn",
+    "annotated-types", "click", "jinja2", "markupsafe", "numpy", "pillow", "polars", "pydantic", "rich", "safetensors", "scikit-learn", "scipy", "threadpoolctl",
     "tokenizers", "torch",
 }  # fmt: skip
 
