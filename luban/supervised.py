@@ -195,7 +195,8 @@ def rungs(model: dict[str, Any], specs: dict[str, Spec]) -> list[dict[str, Any]]
     """Model sections cheaper than this one, cheapest first; with `auto`, the network stands last."""
     kinds = {spec["kind"] for spec in specs.values()}
     below = RUNGS[: RUNGS.index(model["kind"])] if model["kind"] in RUNGS else RUNGS
-    able = [{"kind": name, "size": model["size"]} for name in below if kinds & set(catalog.find("models", name).takes)]
+    size = "small" if model["size"] == "tiny" else model["size"]  # a small network is no reason for a weak baseline
+    able = [{"kind": name, "size": size} for name in below if kinds & set(catalog.find("models", name).takes)]
     network = [model | {"kind": network_kind(model, specs)}] if model["kind"] == "auto" else []
     return able + network
 
