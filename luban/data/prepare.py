@@ -30,6 +30,7 @@ from luban.recipe import Recipe, to_dict
 from luban.task import arrange
 
 SAID_BY_TASK = ("W248",)
+MOST_WARNINGS = 1000
 ROW = "\x00row"  # no column of a user has this name
 
 
@@ -74,8 +75,9 @@ class Heard(logging.Handler):
         logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a named warning."""
-        if facts := getattr(record, "luban", None):
+        """Keep a named warning, once."""
+        facts = getattr(record, "luban", None)
+        if facts and facts not in self.warnings and len(self.warnings) < MOST_WARNINGS:
             self.warnings.append(facts)
 
 

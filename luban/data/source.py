@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from luban.files import digest
+
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 
@@ -140,5 +142,4 @@ def file_hash(path: Path) -> str:
 @lru_cache(maxsize=200_000)
 def hash_of(path: str, _size: int, _mtime_ns: int) -> str:
     """SHA-256 of a file of this size and time of change."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(Path(path))

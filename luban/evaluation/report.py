@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from luban.evaluation.confusion import worst_pairs
 from luban.evaluation.figures import both, json_ready
 from luban.evaluation.metrics import metrics
 from luban.evaluation.svg import tidy
+from luban.files import write_whole
 from luban.messages import language, tr
 
 MOST_BYTES = 2_000_000
@@ -40,8 +40,9 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
     ready = json_ready(dict(report))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "report.html", page(ready))
-        write(folder / "report.json", json.dumps(ready, ensure_ascii=False, indent=1, allow_nan=False) + "\n")  # last: it ends the run
+        write_whole(folder / "report.html", page(ready).encode("utf-8", "replace"))
+        line = json.dumps(ready, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        write_whole(folder / "report.json", line.encode("utf-8", "replace"))  # last: it ends the run
     except OSError as error:
         raise TrainingError(
             "L352",
@@ -49,13 +50,6 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
             where=str(folder),
             fix=tr("free some space or choose a folder that can be written"),
         ) from error
-
-
-def write(path: Path, text: str) -> None:
-    """The new file or the old one, never half of one."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(text.encode("utf-8", "replace"))
-    os.replace(beside, path)
 
 
 def page(report: dict[str, Any]) -> str:

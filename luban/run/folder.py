@@ -15,6 +15,7 @@ from typing import Any
 
 from luban.data.prepare import code_version
 from luban.errors import TrainingError
+from luban.files import write_whole
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 
@@ -56,7 +57,7 @@ def make(folder: Path, recipe: Recipe) -> None:
                 fix=tr("choose another with --run FOLDER, or remove it"),
             )
         if not asked.is_file():
-            write_whole(asked, fingerprint(recipe))
+            write_whole(asked, fingerprint(recipe).encode())
     except OSError as error:
         what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
         raise TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER")) from error
@@ -74,14 +75,7 @@ def claim(folder: Path, data_hash: str, *, finished: bool) -> None:
         raise TrainingError("L333", tr("the data changed since this run began"), where=str(folder), fix=fix)
     if begun != identity and not finished:
         raise TrainingError("L333", tr("Luban itself changed since this run began"), where=str(folder), fix=fix)
-    write_whole(place, json.dumps(begun))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """The new file or the old one, never half of one."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(place, json.dumps(begun).encode())
 
 
 @contextmanager

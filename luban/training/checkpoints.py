@@ -5,7 +5,6 @@ Tensors as safetensors, the rest as JSON; no pickle, so reading one can run no c
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from luban.errors import TrainingError, say, warn
+from luban.files import digest
 from luban.messages import tr
 
 KEPT = 2
@@ -71,12 +71,6 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:
