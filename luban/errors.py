@@ -22,6 +22,9 @@ from luban.messages import tr
 logger = logging.getLogger("luban")
 
 
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
 class LubanError(Exception):
     """An error with a code and a fix, one line when printed."""
 
@@ -114,6 +117,11 @@ def warn(code: str, what: str, *, where: str = "", fix: str = "") -> None:
 def say(what: str) -> None:
     """Send a line of information to the logger `luban`."""
     logger.info(what)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on any device; torch says so in words."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
 
 
 def shorten(value: Any, limit: int = 80) -> str:

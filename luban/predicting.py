@@ -12,6 +12,7 @@ from torch import nn
 
 from luban.columns import Columns, Reject
 from luban.draw import Draw
+from luban.errors import is_out_of_memory
 from luban.task import arrange
 
 BATCH = 512
@@ -21,13 +22,21 @@ ALLOWANCE = 32_768  # tokens or steps a batch, padding included
 def predictions(
     task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, Any, Any]]:
-    """(places, batch, prediction); similar sizes together, nothing dropped."""
+    """(places, batch, prediction); similar sizes together, nothing dropped; a batch too large for the memory is cut in two."""
     net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    for places in batches(examples, batch_size):
-        with torch.inference_mode():
-            batch = move(task.collate(examples.take(places), Draw(seed, 0, places, training=False)), device)
-            prediction = task.predict(net, batch)
+    waiting = batches(examples, batch_size)[::-1]
+    while waiting:
+        places = waiting.pop()
+        try:
+            with torch.inference_mode():
+                batch = move(task.collate(examples.take(places), Draw(seed, 0, places, training=False)), device)
+                prediction = task.predict(net, batch)
+        except (RuntimeError, MemoryError) as error:
+            if len(places) == 1 or not is_out_of_memory(error):
+                raise
+            waiting += np.array_split(places, 2)[::-1]
+            continue
         yield places, batch, prediction
 
 

@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM: the first asks the run to save and leave, the second leaves at once."""
+"""Ctrl-C and SIGTERM: the first asks the run to save and leave, the second leaves at once; so does patience that ends."""
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_S = 25.0  # to reach a safe place; what is on the disk is whole at any time
+AT_ONCE_S = 1.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -45,7 +49,39 @@ def interruptible() -> Iterator[Interruption]:
         return
     before = {number: signal.signal(number, interruption) for number in SIGNALS}
     try:
-        yield interruption
+        with watched():
+            yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """A thread that ends the process where the main one, deep in a library, hears no signal."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, args=(reader,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        watcher.join()
+        os.close(reader)
+
+
+def watch(reader: int) -> None:
+    """Read signal numbers until the other end is closed; after the first, wait only so long."""
+    asked, patience = 0, None
+    while True:
+        if not select.select([reader], [], [], patience)[0]:
+            os._exit(128 + asked)
+        heard = os.read(reader, 1)
+        if not heard:
+            return
+        if heard[0] in SIGNALS:
+            patience = AT_ONCE_S if asked else GRACE_S
+            asked = asked or heard[0]

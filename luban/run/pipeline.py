@@ -200,7 +200,13 @@ class Work:
         if role == "baseline":
             net = task.build()
             seconds = solve(
-                task, net, prepared.examples["train"], seed=self.recipe.training.seed, folder=folder / "rungs" / name, tell=self.tell
+                task,
+                net,
+                prepared.examples["train"],
+                seed=self.recipe.training.seed,
+                folder=folder / "rungs" / name,
+                tell=self.tell,
+                check=self.interruption.check,
             )
             return Rung(name, task, net.eval(), "baseline", seconds)
         validation = prepared.examples["validation"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,7 @@ from luban.draw import Draw
 from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
-from luban.training import budget, checkpoints, device
-from luban.training.diagnosis import diagnose
+from luban.training import budget, checkpoints, device, recovery
 from luban.training.distributed import agree, share, world
 from luban.training.log import Log
 from luban.training.progress import Progress
@@ -47,11 +47,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.device = device.choose_device(self.settings.device)
-        torch.manual_seed(self.settings.seed)
-        self.net: nn.Module = self.task.build()
-        if hasattr(self.task, "start"):
-            self.task.start(self.net)
-        self.net.to(self.device)
+        self.net = self.fresh()
         self.rows = len(self.examples) if self.examples is not None else 1
         self.batch_size = budget.batch_size_of(self.settings, self.rows)
         self.stepper = Stepper(self.task, self.net, self.settings, self.rows)
@@ -59,6 +55,14 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.precision, self.threads = "float32", self.settings.threads
         self.log = Log(self.folder)
+
+    def fresh(self) -> nn.Module:
+        """The net as it begins."""
+        torch.manual_seed(self.settings.seed)
+        net: nn.Module = self.task.build()
+        if hasattr(self.task, "start"):
+            self.task.start(net)
+        return net.to(self.device)
 
     def run(self, until: int | None = None) -> Trainer:
         """Train to the end, or to a step; resumes where a checkpoint stands."""
@@ -76,12 +80,13 @@ class Trainer:
             self.settings, budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net)), self.seconds, self.progress.spent_s
         )
         saved = time.monotonic()
-        for position, batches, rows in self.batches():
+        for position, rows in self.order():
             share_spent = self.share_spent(clock)
-            losses = self.update(batches, rows, budget.rate_at(share_spent, self.settings))
+            losses = self.update(rows, position[0], budget.rate_at(share_spent, self.settings))
             self.count(position, rows, losses)
             share_spent = self.share_spent(clock)
-            self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
+            if losses:
+                self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
             self.progress.spent_s = clock.elapsed_s
             if stop or self.progress.step == until or agree(self.interrupted()):
@@ -96,31 +101,40 @@ class Trainer:
         """Of steps, epochs or time; by the first rank's clock."""
         return agree(clock.share(self.progress.step, self.progress.seen / self.rows))
 
-    def batches(self) -> Iterator[tuple[Position, list[Any], np.ndarray]]:
-        """(position after it, this rank's micro-batches, rows) for each step, from where the progress stands."""
-        seed = self.settings.seed
+    def order(self) -> Iterator[tuple[Position, np.ndarray]]:
+        """(position after it, rows) for each step, from where the progress stands."""
         if self.examples is None:
-            while True:
-                draw = Draw(seed, self.progress.step, np.arange(self.batch_size), training=True)
-                yield self.progress.position, [self.task.play(self.net, draw)[0]], draw.example
-        sampler = Sampler(self.rows, self.examples.size, self.batch_size, seed)
-        for position, rows in sampler.start(self.progress.position):
-            parts = share(rows, self.settings.accumulation)
-            yield position, [self.collate(part, position[0]) for part in parts], rows
+            return itertools.repeat((self.progress.position, np.arange(self.batch_size)))
+        return Sampler(self.rows, self.examples.size, self.batch_size, self.settings.seed).start(self.progress.position)
+
+    def cut(self, rows: np.ndarray, epoch: int) -> list[Any]:
+        """A step's rows as this rank's micro-batches; a task that plays makes its own."""
+        if self.examples is None:
+            return [self.task.play(self.net, Draw(self.settings.seed, self.progress.step, rows, training=True))[0]]
+        return [self.collate(part, epoch) for part in share(rows, self.stepper.pieces)]
 
     def collate(self, rows: np.ndarray, epoch: int) -> Any:
         """One micro-batch on the device."""
         draw = Draw(self.settings.seed, epoch, rows, training=True)
         return move(self.task.collate(self.examples.take(rows), draw), self.device)  # type: ignore[union-attr]
 
-    def update(self, batches: list[Any], rows: np.ndarray, rate: float) -> dict[str, float]:
-        """One step. Raises TrainingError L301 with the layer and the rows when a number is not finite."""
-        number = self.progress.step
-        try:
-            losses = self.stepper.step(batches, number=number, rate=rate)
-        except NotFinite as error:
-            named = self.examples.row[rows].tolist() if self.examples is not None else []
-            raise diagnose(self.task, self.net, batches, step=number + 1, rows=named, loss=error.loss) from error
+    def update(self, rows: np.ndarray, epoch: int, rate: float) -> dict[str, float]:
+        """One step; no losses where it was skipped. Raises TrainingError L301, L302."""
+        number, rate = self.progress.step, rate * recovery.rate_of(self.progress)
+        while True:
+            self.stepper.keep_statistics()
+            try:
+                losses = self.stepper.step(self.cut(rows, epoch), number=number, rate=rate)
+                break
+            except NotFinite as error:
+                self.stepper.restore_statistics()
+                recovery.skip(self, error, rows, epoch)
+                return {}
+            except (RuntimeError, MemoryError) as error:
+                reason = recovery.memory(error)
+                self.stepper.restore_statistics()
+            recovery.halve(self, reason)  # here, where the failed step is no longer held
+        self.progress.skipped = 0
         if self.average:
             blend(self.average, self.net, min(self.settings.ema, (1 + number) / (10 + number)))
         return losses
@@ -129,10 +143,14 @@ class Trainer:
         """Move the progress on by one step."""
         progress = self.progress
         progress.step, progress.position, progress.seen = progress.step + 1, position, progress.seen + len(rows)
-        progress.epoch_sum += next(iter(losses.values())) * len(rows)
-        if progress.seen % self.rows == 0:  # every row once an epoch
-            progress.epoch_loss, progress.epoch_sum = progress.epoch_sum / self.rows, 0.0
-        self.log.add(step=progress.step, epoch=position[0], losses=losses)
+        if losses:
+            progress.epoch_sum, progress.epoch_rows = (
+                progress.epoch_sum + next(iter(losses.values())) * len(rows),
+                progress.epoch_rows + len(rows),
+            )
+            self.log.add(step=progress.step, epoch=position[0], losses=losses)
+        if progress.seen % self.rows == 0 and progress.epoch_rows:  # every row once an epoch
+            progress.epoch_loss, progress.epoch_sum, progress.epoch_rows = progress.epoch_sum / progress.epoch_rows, 0.0, 0
 
     def check(self, share_spent: float, clock: budget.Budget) -> bool:
         """Validate when it is due; whether to stop before the end."""
@@ -180,28 +198,26 @@ class Trainer:
 
     def settle(self, resumed: bool) -> None:
         """Threads by counting; precision by trial on a fresh run, as it was on a resumed one."""
-        batches = []
-        for _, parts, _ in self.batches():
-            batches += parts
-            if len(batches) >= 2 or self.examples is None:
-                break
         state = torch.get_rng_state()
         asked = self.threads if resumed else self.settings.threads
+        batches = recovery.fitting(self, self.first_batches)
         self.threads = device.choose_threads(asked, self.task, self.net, batches[0])
         if not resumed:
-            chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, batches, self.device)
-            self.precision = "bfloat16" if agree(chosen == "bfloat16") else "float32"
-            say(
-                tr(
-                    "{device}, threads: {threads}, {precision} ({why})",
-                    device=self.device,
-                    threads=self.threads,
-                    precision=self.precision,
-                    why=why,
-                )
-            )
+            self.precision = recovery.fitting(self, self.choose_precision)
         torch.set_rng_state(state)
         self.stepper.autocast = device.autocast(self.device, self.precision)
+
+    def first_batches(self) -> list[Any]:
+        """The micro-batches of two steps."""
+        steps = itertools.islice(self.order(), 1 if self.examples is None else 2)
+        return [batch for position, rows in steps for batch in self.cut(rows, position[0])]
+
+    def choose_precision(self) -> str:
+        """By trial, and said."""
+        chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, self.first_batches(), self.device)
+        chosen = "bfloat16" if agree(chosen == "bfloat16") else "float32"
+        say(tr("{device}, threads: {threads}, {precision} ({why})", device=self.device, threads=self.threads, precision=chosen, why=why))
+        return chosen
 
     def save(self) -> None:
         """A checkpoint; the log is flushed first, and its length kept."""
@@ -229,6 +245,7 @@ class Trainer:
             checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
         self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
         self.precision, self.threads = state["precision"], state["threads"]
+        self.stepper.pieces = self.settings.accumulation * self.progress.cuts
         self.log.cut(self.progress.log_bytes)
         if not self.progress.done:
             checkpoints.announce(self.progress.step)

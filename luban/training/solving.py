@@ -30,8 +30,10 @@ class Passes:
             yield self.task.collate(self.examples.take(rows), Draw(self.seed, 0, rows, training=False))
 
 
-def solve(task: Any, net: nn.Module, examples: Columns, *, seed: int, folder: Path | None, tell: Callable[..., None]) -> float:
-    """Solve, or put back what was solved before; seconds it took."""
+def solve(
+    task: Any, net: nn.Module, examples: Columns, *, seed: int, folder: Path | None, tell: Callable[..., None], check: Callable[[], None]
+) -> float:
+    """Solve, or put back what was solved before; seconds it took. `check` may raise where a solver pauses."""
     found = checkpoints.load(folder) if folder else None
     if found is not None:
         net.load_state_dict(found[0])
@@ -40,6 +42,7 @@ def solve(task: Any, net: nn.Module, examples: Columns, *, seed: int, folder: Pa
     with torch.no_grad():
         for share in net.solve(Passes(task, examples, seed)):  # type: ignore[operator,union-attr]
             tell("solve", share=share)
+            check()
     seconds = time.monotonic() - begun
     if folder:
         checkpoints.save(folder, 1, dict(net.state_dict()), {"seconds": seconds})

@@ -32,9 +32,14 @@ class Stepper:
     rows: int  # of the training split, for the L2 penalty
     autocast: AbstractContextManager[Any] = field(default_factory=nullcontext)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    pieces: int = 0  # micro-batches of a step on this rank
+    applied: int = 0  # losses of the step at hand that were stepped before its memory ran out
 
     def __post_init__(self) -> None:
+        self.pieces = self.pieces or self.settings.accumulation
         self.parameters = list(self.net.parameters())
+        self.kept: list[Tensor] = []
+        self.buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
 
     def optimizer(self, part: str) -> torch.optim.Optimizer:
         """The optimizer of a part, made when it is first needed."""
@@ -42,16 +47,28 @@ class Stepper:
             self.optimizers[part] = optimizers.build(self.net, self.settings, part)
         return self.optimizers[part]
 
+    def keep_statistics(self) -> None:
+        """Copies of what a forward pass moves by itself, so that a step that fails leaves no trace."""
+        self.kept = [buffer.clone() for buffer in self.buffers]
+
+    def restore_statistics(self) -> None:
+        """As they were before the step."""
+        if self.kept:
+            torch._foreach_copy_(self.buffers, self.kept)
+
     def step(self, batches: list[Any], *, number: int, rate: float) -> dict[str, float]:
-        """One step over the micro-batches; the mean loss of each part. Raises NotFinite."""
+        """One step over the micro-batches; the mean loss of each part. Raises NotFinite. Tried again, what was stepped is not stepped twice."""
         runs: list[Run] = [self.task.losses(self.net, batch) for batch in batches]
         values: dict[str, float] = {}
         turn = 0
         while (outcome := self.backward(runs, batches, number, turn)) is not None:
             part, value = outcome
             values[part or "loss"] = value
-            self.apply(part, rate, value)
+            if turn >= self.applied:
+                self.apply(part, rate, value)
+                self.applied = turn + 1
             turn += 1
+        self.applied = 0
         return values
 
     def backward(self, runs: list[Run], batches: list[Any], number: int, turn: int) -> tuple[str, float] | None:
@@ -85,7 +102,7 @@ class Stepper:
 
     def advance(self, run: Run, number: int, micro: int, turn: int) -> Loss | Pool | None:
         """The run's next yield; dropout depends on seed, step, micro-batch over all ranks, and turn alone."""
-        place = world()[0] * self.settings.accumulation + micro
+        place = world()[0] * self.pieces + micro
         seed = key_of(self.settings.seed, number, place, turn) >> 1
         torch.default_generator.manual_seed(seed)  # torch.manual_seed costs 0.4 ms more
         if torch.cuda.is_initialized():
@@ -120,6 +137,7 @@ class Stepper:
             torch._foreach_add_([p.grad for p in matrices], matrices, alpha=self.settings.l2 / self.rows)  # type: ignore[arg-type]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or float("inf"))
         if not math.isfinite(value) or not torch.isfinite(norm):
+            self.applied = 0
             raise NotFinite(value)
         for group in optimizer.param_groups:
             group["lr"] = group["base_rate"] * rate
