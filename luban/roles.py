@@ -17,7 +17,7 @@ Inputs = dict[str, Any]  # column -> what its kind's collate gives
 class Encoder(Protocol):
     """ROLE = "encoder": reads columns of the kinds it TAKES into one vector a row.
 
-    A file that states MANY = True is built once for all its columns; else once for each.
+    A file that states MANY is built once for all columns of the kinds it names there; else once for each.
     """
 
     Config: ClassVar[type]

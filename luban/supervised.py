@@ -35,13 +35,24 @@ RUNGS = ("majority", "linear", "boosted")  # cheapest first
 
 
 def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
-    """One spec per column, from training rows. Raises DataError L201 for a missing column."""
-    specs = {}
+    """One spec per column, from training rows. Raises DataError L201 for a missing column.
+
+    Columns of the same kind and options are fitted together where the kind can: texts share their vocabulary.
+    """
+    configs = {
+        column: validate(catalog.load("kinds", section["kind"]).Config, without(section, "kind"), where=f"inputs.{column}")
+        for column, section in inputs.items()
+    }
+    specs: dict[str, Spec] = {}
     for column, section in inputs.items():
-        kind = catalog.load("kinds", section["kind"])
-        config = validate(kind.Config, without(section, "kind"), where=f"inputs.{column}")
-        specs[column] = kind.fit(of_kind(column_of(table, column), section["kind"]), config)
-    return specs
+        kind, config = catalog.load("kinds", section["kind"]), configs[column]
+        if column not in specs and hasattr(kind, "fit_together"):
+            alike = [name for name, other in inputs.items() if other["kind"] == section["kind"] and configs[name] == config]
+            spec = kind.fit_together([of_kind(column_of(table, name), section["kind"]) for name in alike], config)
+            specs |= dict.fromkeys(alike, spec)
+        elif column not in specs:
+            specs[column] = kind.fit(of_kind(column_of(table, column), section["kind"]), config)
+    return {column: specs[column] for column in inputs}
 
 
 def column_of(table: pl.DataFrame, column: str) -> pl.Series:
@@ -111,10 +122,19 @@ def build(model: dict[str, Any], specs: dict[str, Spec], out_dim: int, *, aim: s
         return predictor(model_config(model), taken, out_dim, aim=aim)
     encoders = [
         catalog.load("models", section["kind"])(model_config(section), {column: specs[column] for column in columns})
-        for section, columns in assign({column: spec["kind"] for column, spec in specs.items()}, model)
+        for section, group in assign({column: spec["kind"] for column, spec in specs.items()}, model)
+        for columns in of_one_vocabulary(group, specs)
     ]
     network = {key: model[key] for key in NETWORK if key in model}
     return Fused(validate(Fused.Config, network, where="model"), encoders, out_dim)
+
+
+def of_one_vocabulary(columns: list[str], specs: dict[str, Spec]) -> list[list[str]]:
+    """The columns of a group, texts of different vocabularies apart."""
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        groups.setdefault(specs[column].get("tokenizer", ""), []).append(column)
+    return list(groups.values())
 
 
 def network_kind(model: dict[str, Any], specs: dict[str, Any]) -> str:
@@ -131,7 +151,7 @@ def assign(kinds: dict[str, str], model: dict[str, Any]) -> list[tuple[dict[str,
     groups: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for column, kind in kinds.items():
         section = encoder_section(column, kind, model, kinds)
-        many = catalog.find("models", section["kind"]).stated.get("MANY", False)
+        many = kind in catalog.find("models", section["kind"]).stated.get("MANY", ())
         key = repr(section) if many else column
         groups.setdefault(key, (section, []))[1].append(column)
     return list(groups.values())

@@ -49,9 +49,17 @@ class Text:
     @staticmethod
     def fit(series: pl.Series, config: Text.Config) -> Spec:
         """Train the tokenizer. Raises DataError L210 when no training row holds text."""
-        texts = [normalise(text, config.lowercase) for text in as_text(series).unique(maintain_order=True).to_list() if text]
-        if not texts:
-            raise DataError("L210", tr("no training row holds any text"), where=series.name, fix=tr("leave the column out of [inputs]"))
+        return Text.fit_together([series], config)
+
+    @staticmethod
+    def fit_together(columns: list[pl.Series], config: Text.Config) -> Spec:
+        """One tokenizer for all columns: the same word is the same tokens in each. Raises DataError L210 for a column without text."""
+        texts: list[str] = []
+        for series in columns:
+            found = [normalise(text, config.lowercase) for text in as_text(series).unique(maintain_order=True).to_list() if text]
+            if not found:
+                raise DataError("L210", tr("no training row holds any text"), where=series.name, fix=tr("leave the column out of [inputs]"))
+            texts += found
         return {
             "kind": "text",
             "tokenizer": train_tokenizer(texts, config.vocabulary),

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from luban.layers.dense import Share, Width
+from luban.layers.texts import Texts
 
-ROLE, TAKES = "encoder", ("text", "series")
+ROLE, TAKES, MANY = "encoder", ("text", "series"), ("text",)
 SIZES = {
     "tiny": {"embedding": 32, "hidden": [32]},
     "small": {"embedding": 64, "hidden": [64]},
@@ -23,7 +24,7 @@ UNKNOWN = 1  # a token of the alphabet that stands for a dropped one
 
 
 class LSTM(nn.Module):
-    """Layers of LSTM over one column. Steps are padded, not packed, which is four times faster on a CPU; padding never reaches a state."""
+    """Layers of LSTM over one series, or over texts as one sequence. Steps are padded, not packed, which is four times faster on a CPU; padding never reaches a state."""
 
     learning_rate = 4e-3
     epochs = 5
@@ -53,14 +54,10 @@ class LSTM(nn.Module):
         super().__init__()
         from luban.kinds.text import Text
 
-        ((self.column, spec),) = specs.items()
-        self.config, self.embed = config, None
+        self.column, spec = next(iter(specs.items()))
+        self.config = config
+        self.texts = Texts(list(specs), Text.num_tokens(spec), config.embedding, std=0.1) if spec["kind"] == "text" else None
         width = spec.get("numbers", config.embedding)
-        if spec["kind"] == "text":
-            self.embed = nn.Embedding(Text.num_tokens(spec), config.embedding, padding_idx=0)
-            nn.init.normal_(self.embed.weight, std=0.1)
-            with torch.no_grad():
-                self.embed.weight[0] = 0
         self.layers = nn.ModuleList()
         for hidden in config.hidden:
             ways = 2 if config.bidirectional else 1
@@ -70,10 +67,12 @@ class LSTM(nn.Module):
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""
-        x = inputs[self.column]
-        known = x > 0 if self.embed is not None else ~x[..., 0].isnan()  # (B, T)
+        if self.texts is not None:
+            tokens, columns = self.texts.tokens(inputs)
+            known, x = tokens > 0, self.embedding_dropout(self.texts(self.hide(tokens), columns))  # (B, T), (B, T, D)
+        else:
+            known, x = ~inputs[self.column][..., 0].isnan(), inputs[self.column].nan_to_num(0.0)
         lengths = known.sum(1).clamp(min=1)
-        x = self.embedding_dropout(self.embed(self.hide(x))) if self.embed is not None else x.nan_to_num(0.0)  # (B, T, D)
         steps = torch.arange(x.shape[1], device=x.device)
         turned = (lengths[:, None] - 1 - steps).clamp(min=0)  # (B, T) the step read in its place when reading backwards
         for number, layer in enumerate(self.layers):

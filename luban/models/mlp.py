@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from luban.layers.dense import Activation, Share, Width, dense
 
-ROLE, TAKES, MANY = "encoder", ("number", "category", "tags", "date", "image", "series"), True
+ROLE, TAKES = "encoder", ("number", "category", "tags", "date", "image", "series")
+MANY = ("number", "category", "tags", "date", "image", "series")
 SIZES = {"tiny": {"hidden": [64]}, "small": {"hidden": [256, 256]}, "base": {"hidden": [512, 512, 256]}}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from luban.layers.dense import Share, Width
 from luban.layers.hashing import hashed_ngrams
 
-ROLE, TAKES = "encoder", ("text",)
+ROLE, TAKES, MANY = "encoder", ("text",), ("text",)
 SIZES = {
     "tiny": {"buckets": 32_768, "width": 16},
     "small": {"buckets": 131_072, "width": 32},
@@ -23,7 +23,7 @@ SIZES = {
 
 
 class Ngrams(nn.Module):
-    """A vector for each hashed n-gram of tokens, summed."""
+    """A vector for each hashed n-gram of tokens, summed over the texts."""
 
     learning_rate = 3e-3
     weight_decay = 0.0
@@ -46,7 +46,7 @@ class Ngrams(nn.Module):
 
     def __init__(self, config: Ngrams.Config, specs: dict[str, dict[str, Any]]) -> None:
         super().__init__()
-        (self.column,) = specs
+        self.columns = list(specs)
         self.config, self.out_dim = config, config.width
         self.table = nn.EmbeddingBag(config.buckets + 1, config.width, mode="sum", padding_idx=0)
         nn.init.normal_(self.table.weight, std=0.02)
@@ -56,7 +56,7 @@ class Ngrams(nn.Module):
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""
-        grams = hashed_ngrams(inputs[self.column], self.config.ngrams, self.config.buckets)  # (B, G)
+        grams = torch.cat([hashed_ngrams(inputs[column], self.config.ngrams, self.config.buckets) for column in self.columns], 1)  # (B, G)
         if self.training and self.config.gram_dropout:
             grams = grams * (torch.rand(grams.shape, device=grams.device) >= self.config.gram_dropout)
         count = (grams > 0).sum(1, keepdim=True).clamp(min=1)

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from luban.errors import RecipeError
 from luban.layers.dense import Share, Width
+from luban.layers.texts import Texts
 from luban.messages import tr
 
-ROLE, TAKES = "encoder", ("text", "series")
+ROLE, TAKES, MANY = "encoder", ("text", "series"), ("text",)
 SIZES = {
     "tiny": {"width": 64, "layers": 1, "heads": 2},
     "small": {"width": 128, "layers": 2, "heads": 4},
@@ -50,25 +51,24 @@ class Transformer(nn.Module):
         super().__init__()
         from luban.kinds.text import Text
 
-        ((self.column, spec),) = specs.items()
+        self.column, spec = next(iter(specs.items()))
         if config.width % config.heads:
             fix = tr("choose a width that the heads divide")
             raise RecipeError("L118", tr("the heads do not divide the width"), where="model.heads", received=config.heads, fix=fix)
-        self.is_text, self.out_dim = spec["kind"] == "text", config.width
-        self.embed = (
-            nn.Embedding(Text.num_tokens(spec), config.width, padding_idx=0) if self.is_text else nn.Linear(spec["numbers"], config.width)
-        )
-        if self.is_text:
-            nn.init.normal_(self.embed.weight, std=0.02)
+        self.texts = Texts(list(specs), Text.num_tokens(spec), config.width, std=0.02) if spec["kind"] == "text" else None
+        self.embed = nn.Linear(spec["numbers"], config.width) if self.texts is None else None
+        self.out_dim = config.width
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""
-        x = inputs[self.column]
-        known = x > 0 if self.is_text else ~x[..., 0].isnan()  # (B, T)
+        if self.texts is not None:
+            tokens, columns = self.texts.tokens(inputs)
+            known, x = tokens > 0, self.texts(tokens, columns)  # (B, T), (B, T, D)
+        else:
+            known, x = ~inputs[self.column][..., 0].isnan(), self.embed(inputs[self.column].nan_to_num(0.0))  # type: ignore[misc]
         known = known | (torch.arange(x.shape[1], device=x.device) == 0)  # an empty text attends to its first padding
-        x = self.embed(x if self.is_text else x.nan_to_num(0.0))  # (B, T, D)
         x = self.dropout(x + positions(x.shape[1], x.shape[2], x.device))
         for block in self.blocks:
             x = block(x, known)

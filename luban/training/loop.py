@@ -166,7 +166,7 @@ class Trainer:
         progress.validated += 1
         progress.due = int(share_spent * settings.validations)
         progress.stale = 0 if score > progress.best_score else progress.stale + 1
-        if score >= progress.best_score:  # of equals the later: its learning rate was lower
+        if score >= progress.best_score and not progress.skipped:  # of equals the later: its learning rate was lower
             progress.best_score, progress.best_step = score, progress.step
             self.best = clone(self.average or self.net.state_dict())
         self.log.add(step=progress.step, epoch=progress.position[0], score=score)

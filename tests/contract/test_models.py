@@ -22,6 +22,7 @@ NONE = Draw(0, 0, np.zeros(0, np.int64), training=False)
 ENTRIES = catalog.entries("models").values()
 ENCODERS = [(entry.name, kind) for entry in ENTRIES if entry.role == "encoder" for kind in entry.takes]
 PREDICTORS = [(entry.name, kind) for entry in ENTRIES if entry.role == "predictor" for kind in entry.takes]
+READS_TEXTS = [entry.name for entry in ENTRIES if entry.role == "encoder" and "text" in entry.stated.get("MANY", ())]
 AIMS = {"label": 3, "tags": 2, "number": 1, "binary": 1}
 RAGGED = ("text", "series")
 CAN_MISS = ("number", "category", "tags", "date", "text")
@@ -145,6 +146,29 @@ def test_padding_changes_nothing(model: str, kind: str) -> None:
     wide = (*batch.shape[:1], 11, *batch.shape[2:])
     filler = torch.zeros(wide, dtype=batch.dtype) if kind == "text" else torch.full(wide, torch.nan)
     torch.testing.assert_close(net({"x": torch.cat([batch, filler], 1)}), net({"x": batch}), rtol=1e-5, atol=1e-6)
+
+
+def texts(model: str, *columns: str) -> Any:
+    """An encoder of several texts, trained vectors of the columns among them."""
+    torch.manual_seed(0)
+    net = catalog.load("models", model)(config_of(model), dict.fromkeys(columns, column("text")[0])).eval()
+    for name, weights in net.named_parameters():
+        if "segments" in name:
+            nn.init.normal_(weights)
+    return net
+
+
+@pytest.mark.parametrize("model", READS_TEXTS)
+def test_several_texts_are_read_as_one_without_gaps(model: str) -> None:
+    net, batch = texts(model, "a", "b"), inputs("text")["x"]
+    other = batch.flip(0)  # of other lengths: the gap between the two differs from row to row
+    whole = net({"a": batch, "b": other})
+    for row in range(0, ROWS, 5):
+        first, second = (part[row : row + 1] for part in (batch, other))
+        alone = {"a": first[:, : int((first > 0).sum())], "b": second[:, : int((second > 0).sum())]}
+        torch.testing.assert_close(net(alone), whole[row : row + 1], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(whole, net({"a": batch, "b": torch.zeros_like(other)})), "the second text is not read"
+    assert torch.isfinite(net({"a": torch.zeros_like(batch), "b": torch.zeros_like(other)})).all()
 
 
 @pytest.mark.parametrize(("model", "kind"), [pair for pair in ENCODERS if pair[1] in CAN_MISS])

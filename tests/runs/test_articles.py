@@ -299,11 +299,10 @@ def test_a_size_that_does_not_fit_names_those_that_do(tmp_path: Path) -> None:
 
 
 def test_the_printed_convnet_is_caught_with_its_layer(tmp_path: Path) -> None:
-    """Unguarded, its loss is inf at step 2 and NaN at 3."""
+    """Unguarded, its loss is inf at step 2 and NaN at 3; three steps are skipped, weights rolled back, three more skipped."""
     data = picture_folder(tmp_path / "images", 64)
-    with pytest.raises(TrainingError, match=r"L301.*step [23]: the loss is (inf|nan).*Layer: \w+") as caught:
+    with pytest.raises(TrainingError, match=r"L301.*step 9: the loss is (inf|nan).*Layer: \w+.*Rows of the batch: \d+"):
         run("convnet-64-printed", tmp_path, f"data={data}")
-    assert "rows of the batch" in caught.value.fix
 
 
 def test_the_mended_convnet_learns(tmp_path: Path) -> None:
