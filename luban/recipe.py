@@ -17,6 +17,7 @@ from luban.data.reading import Reading
 from luban.data.splits import Splitting
 from luban.errors import RecipeError
 from luban.evaluation.settings import Evaluation
+from luban.files import write_whole
 from luban.messages import tr
 from luban.schema import as_dict, validate
 from luban.training.budget import seconds_of
@@ -227,7 +228,7 @@ def write(recipe: Recipe, path: Path, *, header: str = "") -> None:
     for key, table in values.items():
         if key not in flat:
             lines += ["", f"[{key}]", *(f"{toml_key(name)} = {toml_value(value)}" for name, value in table.items())]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, ("\n".join(lines) + "\n").encode())
 
 
 def toml_key(key: str) -> str:

@@ -7,8 +7,6 @@ No pickle, no archive, no link is followed, no path from a file is opened.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +28,10 @@ MOST_BYTES = {
 }
 
 
-def begin(folder: Path) -> Path:
-    """An empty folder beside the bundle's place."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    return temporary
-
-
-def finish(temporary: Path, folder: Path) -> None:
-    """Hash every file, flush, and put the folder in its place."""
-    names = sorted(path.name for path in temporary.iterdir())
-    manifest = {name: {"sha256": digest(temporary / name), "bytes": (temporary / name).stat().st_size} for name in names}
-    write_json(temporary / MANIFEST, {"format": FORMAT, "files": manifest})
-    for name in (*names, MANIFEST):
-        with (temporary / name).open("rb+") as file:
-            os.fsync(file.fileno())
-    old = folder.with_name(f"{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(temporary, folder)
-    shutil.rmtree(old, ignore_errors=True)
+def seal(folder: Path) -> None:
+    """Write the manifest: the hash and size of every file."""
+    files = {path.name: {"sha256": digest(path), "bytes": path.stat().st_size} for path in sorted(folder.iterdir())}
+    write_json(folder / MANIFEST, {"format": FORMAT, "files": files})
 
 
 def check(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import nn
 
 import luban
@@ -15,12 +15,12 @@ from luban.bundle import format as layout
 from luban.bundle.card import card
 from luban.bundle.golden import golden_lines
 from luban.evaluation.figures import json_ready
+from luban.files import whole_folder
 from luban.recipe import Recipe, to_dict
 
 
 def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: dict[str, Any], rows: pl.DataFrame) -> None:
     """`rows` are a few raw rows; their answers are kept and checked whenever the bundle is opened."""
-    temporary = layout.begin(folder)
     description = {
         "format": layout.FORMAT,
         "luban": luban.__version__,
@@ -32,12 +32,14 @@ def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: di
         "signature": {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target},
         "labels": getattr(task, "labels", None),
     }
-    layout.write_json(temporary / "luban.json", description)
-    layout.write_json(temporary / "state.json", task.state)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}, temporary / "weights.safetensors")
-    layout.write_json(temporary / "report.json", json_ready(report))
-    (temporary / "golden.jsonl").write_text(
-        "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8"
-    )
-    (temporary / "card.md").write_text(card(description, report), encoding="utf-8")
-    layout.finish(temporary, folder)
+    with whole_folder(folder) as beside:
+        layout.write_json(beside / "luban.json", description)
+        layout.write_json(beside / "state.json", task.state)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+        (beside / "weights.safetensors").write_bytes(serialize(weights))
+        layout.write_json(beside / "report.json", json_ready(report))
+        (beside / "golden.jsonl").write_text(
+            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8"
+        )
+        (beside / "card.md").write_text(card(description, report), encoding="utf-8")
+        layout.seal(beside)

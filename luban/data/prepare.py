@@ -5,9 +5,12 @@ What was prepared is kept beside the runs, keyed by data, recipe and code; a sec
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +28,7 @@ from luban.data.reading import read
 from luban.data.source import Source
 from luban.data.splits import NAMES, TRAIN, Splitting, divide
 from luban.errors import DataError, logger, say, warn
+from luban.files import sweep, write_whole
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 from luban.task import arrange
@@ -237,10 +241,20 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
     """Write the store, and remember the files it came from."""
     facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": prepared.recipe.inputs}
-    store.write(folder / key, prepared.examples, facts)
-    prepared.raw.write_parquet(folder / key / "raw.parquet")
-    paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
-    memo.write_text(json.dumps({"key": key, "files": [stat_of(path) for path in sorted(paths)]}), encoding="utf-8")
+    with waiting(folder):
+        store.write(folder / key, prepared.examples, facts, prepared.raw)
+        paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
+        write_whole(memo, json.dumps({"key": key, "files": [stat_of(path) for path in sorted(paths)]}).encode())
+
+
+@contextmanager
+def waiting(folder: Path) -> Iterator[None]:
+    """One process at a time writes here; the others wait, and what a kill left of a store is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sweep(folder)
+        yield
 
 
 def reopen(recipe: Recipe, folder: Path) -> Prepared:
@@ -250,7 +264,7 @@ def reopen(recipe: Recipe, folder: Path) -> Prepared:
     task = recipe.make_task()
     for known in kept["facts"]["warnings"]:
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])
-    return Prepared(recipe, type(task)(task.config, kept["state"]), examples, pl.read_parquet(folder / "raw.parquet"), kept["facts"])
+    return Prepared(recipe, type(task)(task.config, kept["state"]), examples, pl.read_parquet(folder / store.RAW), kept["facts"])
 
 
 def remembered(memo: Path) -> str | None:

@@ -6,29 +6,29 @@ A store is a folder: `store.json` and one .npy file an array. It is written besi
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from luban.columns import Columns, Ragged, Reject
+from luban.files import whole_folder
 
 IN_MEMORY_BYTES = 2_000_000_000
+RAW = "raw.parquet"
 
 
-def write(folder: Path, splits: dict[str, Columns], facts: dict[str, Any]) -> None:
-    """Columns by split, and JSON facts beside them."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    arrays: list[str] = []
-    index = {name: describe(columns, temporary, arrays) for name, columns in splits.items()}
-    (temporary / "store.json").write_text(json.dumps({"splits": index, "facts": facts}, ensure_ascii=False), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
+def write(folder: Path, splits: dict[str, Columns], facts: dict[str, Any], raw: pl.DataFrame | None = None) -> None:
+    """Columns by split, JSON facts beside them, and raw rows where there are any."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(folder) as beside:
+        arrays: list[str] = []
+        index = {name: describe(columns, beside, arrays) for name, columns in splits.items()}
+        if raw is not None:
+            raw.write_parquet(beside / RAW)
+        text = json.dumps({"splits": index, "facts": facts}, ensure_ascii=False)
+        (beside / "store.json").write_text(text, encoding="utf-8")
 
 
 def describe(columns: Columns, folder: Path, arrays: list[str]) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from typing import Any
 
 from luban.data.prepare import code_version
 from luban.errors import TrainingError
-from luban.files import write_whole
+from luban.files import part_of, write_whole
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 
 IDENTITY = "identity.json"  # data and code it began with
 RECIPE = "asked.json"  # the recipe as it was asked for, before anything was inferred
+LOCK = "lock"
+VECTORS = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "bf16", "i8mm")
+UNCLAIMED = {LOCK, part_of(Path(RECIPE)).name}  # a folder that holds no more was left by a kill
 
 
 def find(recipe: Recipe, runs: Path) -> Path:
@@ -34,7 +37,7 @@ def find(recipe: Recipe, runs: Path) -> Path:
             if (folder / RECIPE).read_text(encoding="utf-8") == asked:
                 return folder
         except OSError:
-            if folder.is_dir() and not any(folder.iterdir()):
+            if folder.is_dir() and {path.name for path in folder.iterdir()} <= UNCLAIMED:
                 return folder
     raise StopIteration
 
@@ -45,10 +48,9 @@ def fingerprint(recipe: Recipe) -> str:
 
 
 def make(folder: Path, recipe: Recipe) -> None:
-    """Create the folder. Raises TrainingError L330 where it cannot be written, L332 where another recipe has it."""
+    """Write down whose run it is. Raises TrainingError L330 where that cannot be written, L332 where another recipe has the folder."""
     asked = folder / RECIPE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if asked.is_file() and asked.read_text(encoding="utf-8") != fingerprint(recipe):
             raise TrainingError(
                 "L332",
@@ -59,8 +61,13 @@ def make(folder: Path, recipe: Recipe) -> None:
         if not asked.is_file():
             write_whole(asked, fingerprint(recipe).encode())
     except OSError as error:
-        what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
-        raise TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER")) from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Path, error: OSError) -> TrainingError:
+    """L330, and why."""
+    what = tr("the run folder cannot be written: {why}", why=error.strerror or str(error))
+    return TrainingError("L330", what, where=str(folder), fix=tr("choose another with --run FOLDER"))
 
 
 def claim(folder: Path, data_hash: str, *, finished: bool) -> None:
@@ -80,8 +87,13 @@ def claim(folder: Path, data_hash: str, *, finished: bool) -> None:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the folder; a second trainer is refused by name. Raises TrainingError L331. The kernel frees it at any death."""
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
+    """Create and hold the folder; a second trainer is refused by name. Raises TrainingError L330, L331. The kernel frees it at any death."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -107,6 +119,7 @@ def environment(threads: int) -> dict[str, Any]:
     import torch
 
     import luban
+    from luban.training.distributed import world
 
     return {
         "luban": luban.__version__,
@@ -117,15 +130,27 @@ def environment(threads: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "flags": flags(),
         "threads": threads,
+        "ranks": world()[1],
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
 def processor() -> str:
     """The processor's name."""
+    return of_processor("model name") or platform.processor()
+
+
+def flags() -> str:
+    """Of what the processor can do, what chooses the kernels of a product or a sum."""
+    return " ".join(sorted(flag for flag in of_processor("flags", "Features").split() if flag.startswith(VECTORS)))
+
+
+def of_processor(*keys: str) -> str:
+    """The first line of /proc/cpuinfo with one of these names; empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() in keys), "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,16 +18,19 @@ from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Rung, choose, usable
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
+from luban.files import write_whole
 from luban.messages import tr
 from luban.predicting import marks_of
 from luban.recipe import Recipe
 from luban.run import folder as run_folder
+from luban.run.clock import Clock
 from luban.run.folds import cross_validate, without_test
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
 from luban.task import Climbs
 from luban.training.budget import seconds_of
+from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
 from luban.training.loop import Trainer
 from luban.training.solving import solve
@@ -76,10 +78,10 @@ def train(
     for name in recipe.evaluation.metrics:
         find(name)
     place = Path(folder) if folder else run_folder.find(recipe, Path(runs))
-    run_folder.make(place, recipe)
     with run_folder.lock(place), interruptible() as interruption:
-        run = Run(place, recipe)
-        return Work(run, tell, interruption).whole()
+        run_folder.make(place, recipe)
+        with Clock(place / "spent.json") as clock:
+            return Work(Run(place, recipe), tell, interruption, clock).whole()
 
 
 def as_recipe(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...] = ()) -> Recipe:
@@ -92,9 +94,9 @@ def as_recipe(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...
 class Work:
     """The stages of one run."""
 
-    def __init__(self, run: Run, tell: Tell, interruption: Interruption) -> None:
-        self.run, self.tell, self.interruption = run, tell, interruption
-        self.recipe, self.begun = run.recipe, time.monotonic()
+    def __init__(self, run: Run, tell: Tell, interruption: Interruption, clock: Clock) -> None:
+        self.run, self.tell, self.interruption, self.clock = run, tell, interruption, clock
+        self.recipe = run.recipe
         self.threads = use_threads(self.recipe.training.threads)
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
@@ -122,7 +124,7 @@ class Work:
                 self.tell("stage", name="evaluate")
             self.score(rungs, prepared)
             self.cross_validate(rungs, metric)
-            seconds = time.monotonic() - self.begun
+            seconds = self.clock.seconds
             report = report_of(
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
             )
@@ -148,17 +150,17 @@ class Work:
         )
         self.keep_environment(folder / "environment.json")
         lines = [json.dumps(reject, ensure_ascii=False) + "\n" for reject in prepared.facts["rejects"]]
-        (folder / "rejects.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_whole(folder / "rejects.jsonl", "".join(lines).encode())
 
     def keep_environment(self, path: Path) -> None:
         """What decides the bits; where a resumed run finds another machine, it says so and goes on."""
         now = run_folder.environment(self.threads)
         if path.is_file():
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = json.loads(path.read_bytes())
             if changed := [key for key, value in now.items() if before.get(key) != value]:
                 what = tr("the run goes on in another environment ({keys}): the last bits may differ", keys=", ".join(changed))
                 warn("W330", what, where=str(path))
-        path.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        write_whole(path, json.dumps(now, indent=1).encode())
 
     def metrics(self, prepared: Prepared) -> tuple[str, ...]:
         """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
@@ -174,7 +176,7 @@ class Work:
         rungs = []
         for task, role in self.candidates(prepared.task):
             name = name_of(task)
-            if role == "baseline" and rungs and self.is_late():
+            if role == "baseline" and rungs and self.is_late() and not checkpoints(folder / "rungs" / name):
                 warn("W331", tr("{model} is not fitted: half of the budget is spent", model=name), where="training.budget")
                 continue
             self.tell("stage", name="train", model=name)
@@ -228,14 +230,14 @@ class Work:
     def is_late(self) -> bool:
         """Whether half of the budget is spent before the network begins."""
         budget = self.recipe.training.budget
-        return budget is not None and time.monotonic() - self.begun > 0.5 * seconds_of(budget)
+        return budget is not None and self.clock.seconds > 0.5 * seconds_of(budget)
 
     def seconds_left(self) -> float | None:
         """Of the budget, what evaluation does not need."""
         if self.recipe.training.budget is None:
             return None
         whole = seconds_of(self.recipe.training.budget)
-        left = whole - (time.monotonic() - self.begun) - max(RESERVE_S, RESERVE * whole)
+        left = whole - self.clock.seconds - max(RESERVE_S, RESERVE * whole)
         self.fits_left -= 1
         return max(1.0, left / (self.fits_left + 1))
 

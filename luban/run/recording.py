@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from luban.data.prepare import Heard
+from luban.files import write_whole
 
 
 class Recorder(Heard):
@@ -19,7 +20,9 @@ class Recorder(Heard):
 
     def __enter__(self) -> Recorder:
         if self.path.is_file():
-            self.warnings = [found for line in self.path.read_text(encoding="utf-8").splitlines() if (found := parsed(line))]
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            self.warnings = [found for line in text.splitlines() if (found := parsed(line))]
+            write_whole(self.path, "".join(map(line_of, self.warnings)).encode())
         super().__enter__()
         return self
 
@@ -29,7 +32,12 @@ class Recorder(Heard):
         super().emit(record)
         if len(self.warnings) > known:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.warnings[-1], ensure_ascii=False) + "\n")
+                file.write(line_of(self.warnings[-1]))
+
+
+def line_of(warning: dict[str, Any]) -> str:
+    """A warning as one line."""
+    return json.dumps(warning, ensure_ascii=False) + "\n"
 
 
 def parsed(line: str) -> dict[str, Any] | None:

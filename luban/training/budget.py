@@ -50,7 +50,7 @@ class Budget:
 
     settings: Training
     epochs: float | None
-    seconds: float | None  # of the budget, what is left for training
+    seconds: float | None  # of the budget, what training may take, earlier sittings included
     spent_s: float = 0.0  # in earlier sittings
     started: float = field(default_factory=time.monotonic)
 

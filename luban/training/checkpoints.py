@@ -1,85 +1,99 @@
-"""Checkpoints: everything a resume needs, in a folder that is whole or absent, hashed, at least two deep.
+"""Checkpoints: everything a resume needs, in a folder that is whole or absent, hashed, two deep; the best weights also in one of their own.
 
 Tensors as safetensors, the rest as JSON; no pickle, so reading one can run no code. Randomness is computed, so none is stored.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from luban.errors import TrainingError, say, warn
-from luban.files import digest
+from luban.files import digest, remove_folder, sweep, whole_folder
 from luban.messages import tr
 
 KEPT = 2
 FILES = ("tensors.safetensors", "state.json")
+MANIFEST = "MANIFEST.json"
 
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-    """Write beside its place, flush to disk, rename, flush the folder; then drop all but the newest two."""
+    """A checkpoint of this step; then drop all but the newest two. Raises TrainingError L320."""
     place = folder / f"step-{step:09d}"
-    temporary = folder / f"tmp-{os.getpid()}"
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary / FILES[0])
-        (temporary / FILES[1]).write_text(json.dumps(state), encoding="utf-8")
-        manifest = {name: digest(temporary / name) for name in FILES}
-        (temporary / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
-        for name in (*FILES, "MANIFEST.json"):
-            flush(temporary / name)
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(temporary, place)
-        flush(folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        free = shutil.disk_usage(folder).free if folder.exists() else 0
-        need = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        what = tr("the checkpoint could not be written: {why}", why=error.strerror or str(error))
-        fix = tr("{need} bytes are needed, {free} are free; the older checkpoint is whole", need=need, free=free)
-        raise TrainingError("L320", what, where=str(folder), fix=fix) from error
+    write(place, tensors, state)
     for old in checkpoints(folder)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(old)
     return place
+
+
+def write(place: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """One hashed folder, whole or absent. Raises TrainingError L320."""
+    weights = serialize({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    contents: dict[str, bytes] = dict(zip(FILES, (weights, json.dumps(state).encode()), strict=True))
+    contents[MANIFEST] = manifest({name: hashlib.sha256(content).hexdigest() for name, content in contents.items()})
+    try:
+        with whole_folder(place) as beside:
+            for name, content in contents.items():
+                (beside / name).write_bytes(content)
+    except OSError as error:
+        raise not_written(error, place.parent, sum(map(len, contents.values()))) from error
+
+
+def not_written(error: OSError, folder: Path, need: int) -> TrainingError:
+    """The error of a disk that is full, or refuses."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+    what = tr("the checkpoint could not be written: {why}", why=error.strerror or str(error))
+    free = shutil.disk_usage(there).free
+    fix = tr("{need} bytes are needed, {free} are free; the older checkpoint is whole", need=need, free=free)
+    return TrainingError("L320", what, where=str(folder), fix=fix)
+
+
+def manifest(digests: dict[str, str]) -> bytes:
+    """The digests as they stand in the manifest, byte by byte."""
+    return json.dumps(digests).encode()
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest whole checkpoint; a damaged one is set aside, aloud, and the one before it is used."""
-    for place in checkpoints(folder):
-        try:
-            manifest = json.loads((place / "MANIFEST.json").read_text(encoding="utf-8"))
-            if any(digest(place / name) != manifest[name] for name in FILES):
-                raise ValueError(tr("its contents do not match its manifest"))
-            return load_file(place / FILES[0]), json.loads((place / FILES[1]).read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            aside = place.with_name(f"damaged-{place.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(place, aside)
-            warn("W320", tr("a checkpoint is damaged and set aside: {why}", why=str(error)[:80]), where=str(place))
+    sweep(folder)
+    places = checkpoints(folder)
+    for place in places:
+        if found := read(place):
+            return found
+    if places:
+        warn("W321", tr("no whole checkpoint is left: this begins anew"), where=str(folder), fix=tr("check the disk"))
     return None
+
+
+def read(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What was written there; None, and set aside aloud, where it is not byte by byte the same."""
+    try:
+        if (place / MANIFEST).read_bytes() != manifest({name: digest(place / name) for name in FILES}):
+            raise ValueError(tr("its contents do not match its manifest"))
+        return load_file(place / FILES[0]), json.loads((place / FILES[1]).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        aside = place.with_name(f"damaged-{place.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another rank did
+            os.rename(place, aside)
+        warn("W320", tr("a checkpoint is damaged and set aside: {why}", why=str(error)[:80]), where=str(place))
+        return None
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
-
-
-def flush(path: Path) -> None:
-    """Make sure of a file, or of a folder's names, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def pack(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+from luban.errors import warn
+from luban.messages import tr
 
 MAX_POINTS = 400
 
@@ -21,6 +25,10 @@ class Log:
         if self.path:
             self.waiting.append(line)
 
+    def size(self) -> int:
+        """Bytes that wait."""
+        return sum(len(json.dumps(line)) + 1 for line in self.waiting)
+
     def flush(self) -> int:
         """Write what waits; the length of the file in bytes."""
         if self.path is None:
@@ -28,14 +36,21 @@ class Log:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in self.waiting)
+            file.flush()
+            os.fsync(file.fileno())
         self.waiting.clear()
         return self.path.stat().st_size
 
     def cut(self, length: int) -> None:
-        """Drop what was written after the checkpoint."""
-        if self.path and self.path.is_file():
-            with self.path.open("r+b") as file:
-                file.truncate(length)
+        """Drop what was written after the checkpoint; a log shorter than that is one somebody changed, and ends with its last whole line."""
+        if self.path is None:
+            return
+        kept = self.path.stat().st_size if self.path.is_file() else 0
+        if kept < length:
+            warn("W322", tr("the log is shorter than the checkpoint says: the report will lack these steps"), where=str(self.path))
+            length = self.path.read_bytes().rfind(b"\n") + 1 if kept else 0
+        if kept > length:
+            os.truncate(self.path, length)
 
 
 def curves(path: Path) -> dict[str, list[list[float]]]:

@@ -28,6 +28,7 @@ from luban.training.settings import Training
 from luban.training.step import NotFinite, Stepper
 from luban.training.weights import blend, clone, keep_frozen
 
+BEST = "best"  # the folder beside the checkpoints
 Validate = Callable[[nn.Module], float]  # the score that chooses, larger is better
 
 
@@ -40,7 +41,7 @@ class Trainer:
     settings: Training
     folder: Path | None = None  # checkpoints and log; None = keep nothing
     validate: Validate | None = None
-    seconds: float | None = None  # what the budget leaves for training
+    seconds: float | None = None  # what the budget leaves for training from now on
     tell: Callable[..., None] = field(default=lambda *_, **__: None)
     interrupted: Callable[[], bool] = field(default=lambda: False)
     progress: Progress = field(default_factory=Progress)
@@ -55,6 +56,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.precision, self.threads = "float32", self.settings.threads
         self.log = Log(self.folder)
+        self.apart = (-math.inf, 0)  # score and step of the best weights in a file of their own
 
     def fresh(self) -> nn.Module:
         """The net as it begins."""
@@ -76,9 +78,9 @@ class Trainer:
 
     def steps(self, until: int | None) -> None:
         """The loop itself."""
-        clock = budget.Budget(
-            self.settings, budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net)), self.seconds, self.progress.spent_s
-        )
+        spent = self.progress.spent_s
+        epochs = budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
+        clock = budget.Budget(self.settings, epochs, None if self.seconds is None else spent + self.seconds, spent)
         saved = time.monotonic()
         for position, rows in self.order():
             share_spent = self.share_spent(clock)
@@ -223,18 +225,28 @@ class Trainer:
         """A checkpoint; the log is flushed first, and its length kept."""
         if self.folder is None or world()[0]:
             return
-        self.progress.log_bytes = self.log.flush()
+        places = self.folder / "checkpoints"
+        try:
+            self.progress.log_bytes = self.log.flush()
+        except OSError as error:
+            raise checkpoints.not_written(error, places, self.log.size()) from error
         tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
         state |= {
             "progress": vars(self.progress),
             "precision": self.precision,
             "threads": self.threads,
         }
-        checkpoints.save(self.folder / "checkpoints", self.progress.step, tensors, state)
+        checkpoints.save(places, self.progress.step, tensors, state)
+        best = (self.progress.best_score, self.progress.best_step)
+        if self.best and best > self.apart:
+            checkpoints.write(places / BEST, self.best, {"score": best[0], "step": best[1]})
+            self.apart = best
 
     def resume(self) -> bool:
         """Put back the newest checkpoint, if there is one."""
         found = checkpoints.load(self.folder / "checkpoints") if self.folder else None
+        if kept := self.best_apart():
+            self.apart = (kept[1]["score"], kept[1]["step"])
         if found is None:
             self.log.cut(0)
             return False
@@ -251,8 +263,16 @@ class Trainer:
             checkpoints.announce(self.progress.step)
         return True
 
+    def best_apart(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The best weights as they are kept apart from the checkpoints, which may all be damaged."""
+        place = self.folder / "checkpoints" / BEST if self.folder else None
+        return checkpoints.read(place) if place and place.is_dir() else None
+
     def finish(self) -> nn.Module:
         """The net with the weights validation chose; the last, or their average, where nothing was validated."""
+        if self.apart[0] > self.progress.best_score and (kept := self.best_apart()):
+            say(tr("the best weights are those kept before the training began anew"))
+            self.best = kept[0]
         if weights := self.best or self.average:
             self.net.load_state_dict(weights)
         return self.net.eval()

@@ -1,0 +1,134 @@
+"""The runs that are killed: every family of models, with what a resume could forget spread over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from cases import FLOWER, MIXED, PICTURE, RENT, SMALL, flowers, pictures, readings
+
+from luban.tasks.classification import Classification
+from luban.tasks.regression import Regression
+
+ROWS = 120
+SHORT: dict[str, Any] = {"steps": 24, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "checkpoint_every_s": 0.01}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One recipe over one small table, a bad row among its rows where a cell can be bad."""
+
+    name: str
+    task: str
+    table: Callable[[], pl.DataFrame]
+    inputs: dict[str, Any]
+    model: dict[str, Any]
+    target: str = "label"
+    training: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+
+    def write(self, folder: Path) -> None:
+        """Its data."""
+        table, data = self.table(), folder / self.data
+        table.write_parquet(data) if data.suffix == ".parquet" else table.write_csv(data)
+
+    @property
+    def data(self) -> str:
+        """The name of its file."""
+        return "data.parquet" if self.table is pictured else "data.csv"
+
+    def recipe(self, folder: Path) -> dict[str, Any]:
+        """Over its data in the folder."""
+        return {
+            "task": self.task,
+            "data": str(folder / self.data),
+            "target": self.target,
+            "inputs": self.inputs,
+            "model": {"size": "tiny", **self.model},
+            "training": SHORT | (self.training or {}),
+            "evaluation": {"draws": 20, "baselines": False} | (self.evaluation or {}),
+        }
+
+
+def reviewed() -> pl.DataFrame:
+    """Reviews with a price, one of them no number."""
+    table = Classification.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    prices = table["price"].cast(pl.String).to_list()
+    return table.with_columns(pl.Series("price", ["plenty", *prices[1:]]))
+
+
+def rented() -> pl.DataFrame:
+    """Flats with an area, one of them no number."""
+    table = Regression.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    areas = table["area"].cast(pl.String).to_list()
+    return table.with_columns(pl.Series("area", ["wide", *areas[1:]]))
+
+
+def pictured() -> pl.DataFrame:
+    """Small pictures."""
+    return pictures(90)
+
+
+def grown() -> pl.DataFrame:
+    """Flowers of three kinds."""
+    return flowers(ROWS)
+
+
+def read_off() -> pl.DataFrame:
+    """Series, written as JSON in their cells."""
+    table = readings(ROWS)
+    cells = [str(steps) for steps in table["reading"].to_list()]
+    return table.with_columns(pl.Series("reading", cells))
+
+
+NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"], "date": SMALL["mlp"]}
+TRANSFORMER = {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}
+RESNET = {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0], "dropout": 0.2}
+FAMILIES = (
+    Family("majority", "classification", reviewed, MIXED, {"kind": "majority"}),
+    Family("linear", "regression", rented, RENT, {"kind": "linear"}, "rent"),
+    Family("boosted", "classification", grown, FLOWER, {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}),
+    Family("mlp", "regression", rented, RENT, {**SMALL["mlp"], "dropout": 0.3}, "rent", {"accumulation": 2, "ema": 0.9, "l2": 0.1}),
+    Family("ngrams", "classification", reviewed, MIXED, {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS}),
+    Family(
+        "lstm",
+        "classification",
+        read_off,
+        {"reading": {"kind": "series"}},
+        {"kind": "lstm", "hidden": [5]},
+        training={"patience": 2, "validations": 24, "steps": 48, "ema": 0.9},
+    ),
+    Family("transformer", "classification", reviewed, MIXED, TRANSFORMER, training={"optimizer": "muon", "accumulation": 3}),
+    Family(
+        "convnet",
+        "classification",
+        pictured,
+        PICTURE,
+        {"kind": "convnet", "channels": [5, 7], "convolutions": 1, "dropout": 0.2},
+        training={"ema": 0.9, "patience": 3},
+    ),
+    Family("resnet", "classification", pictured, PICTURE, RESNET, training={"optimizer": "sgd", "epochs": 5.0, "steps": None}),
+    Family(
+        "auto",
+        "classification",
+        reviewed,
+        MIXED,
+        {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}},
+        evaluation={"baselines": True},
+    ),
+    Family(
+        "folds",
+        "regression",
+        rented,
+        RENT,
+        SMALL["mlp"],
+        "rent",
+        training={"steps": 6, "accumulation": 2},
+        evaluation={"folds": 3, "baselines": True},
+    ),
+)
+BY_NAME = {family.name: family for family in FAMILIES}
+TOYS = ("gan", "item-knn", "forecasting", "contrastive")

@@ -1,0 +1,41 @@
+"""The other end of the fork-server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@contextmanager
+def fork_server() -> Iterator[Ask]:
+    """A function that asks it to do something."""
+    command = [sys.executable, str(Path(__file__).with_name("server.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(**request: Any) -> dict[str, Any]:
+            process.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            answer = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            assert "error" not in answer, answer["error"]
+            return answer["found"]
+
+        yield ask
+        process.stdin.close()
+
+
+def killed(ask: Ask, name: str, folder: Path, *, kills: int, seed: int, note: Callable[[str, Any], None]) -> None:
+    """Kill runs of this family; each, gone on with, must have come to the bits of the uninterrupted one."""
+    found = ask(do="kill", name=name, folder=str(folder), kills=kills, seed=seed)
+    assert found["differing"] == {}
+    assert found["kills"] >= kills
+    note("kills", found["kills"])
+    note("stages", json.dumps(found["stages"]))

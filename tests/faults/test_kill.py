@@ -1,0 +1,33 @@
+"""kill -9 at random instants of a whole run, the same command again: weights, log, scores and choice are the uninterrupted run's, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from families import FAMILIES, TOYS
+from killing import Ask, fork_server, killed
+
+NAMES = [*(family.name for family in FAMILIES), *TOYS]
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    with fork_server() as ask:
+        yield ask
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_run_comes_to_the_same_bits(name: str, ask: Ask, tmp_path: Path, record_property: Callable[[str, Any], None]) -> None:
+    killed(ask, name, tmp_path, kills=20, seed=0, note=record_property)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_hundreds_of_kills_come_to_the_same_bits(
+    name: str, seed: int, ask: Ask, tmp_path: Path, record_property: Callable[[str, Any], None]
+) -> None:
+    killed(ask, name, tmp_path, kills=20, seed=seed, note=record_property)
