@@ -22,9 +22,12 @@ def command(recipe: Path, sets: tuple[str, ...], folder: Path | None, as_json: b
     """Train."""
     from luban.cli.progress import listener
     from luban.run import train
+    from luban.training.distributed import is_first
 
     with listener() as tell:
         run = train(recipe, sets=sets, folder=folder, tell=tell)
+    if not is_first():
+        return
     following = f"luban predict {run.bundle} {example_input(run.recipe)}"
     show(run.report, summary(run.report, run.folder), as_json=as_json, following=following)
 

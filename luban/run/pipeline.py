@@ -13,7 +13,7 @@ import torch
 
 from luban import recipe as recipes
 from luban.bundle.write import write as write_bundle
-from luban.data.prepare import ROW, Prepared, prepare
+from luban.data.prepare import ROW, Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Rung, choose, usable
 from luban.evaluation.metrics import Metric, find
@@ -32,6 +32,7 @@ from luban.task import Climbs
 from luban.training.budget import seconds_of
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
+from luban.training.distributed import agree, in_turn, is_first, joined
 from luban.training.loop import Trainer
 from luban.training.solving import solve
 
@@ -77,11 +78,14 @@ def train(
     recipe = as_recipe(recipe, sets)
     for name in recipe.evaluation.metrics:
         find(name)
-    place = Path(folder) if folder else run_folder.find(recipe, Path(runs))
-    with run_folder.lock(place), interruptible() as interruption:
-        run_folder.make(place, recipe)
-        with Clock(place / "spent.json") as clock:
-            return Work(Run(place, recipe), tell, interruption, clock).whole()
+    with joined(), interruptible() as interruption:
+        place = agree((Path(folder) if folder else run_folder.find(recipe, Path(runs))) if is_first() else Path())
+        if not is_first():
+            return Work(Run(place, recipe), silent, interruption, Clock(place / "spent.json")).whole()
+        with run_folder.lock(place):
+            run_folder.make(place, recipe)
+            with Clock(place / "spent.json") as clock:
+                return Work(Run(place, recipe), tell, interruption, clock).whole()
 
 
 def as_recipe(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...] = ()) -> Recipe:
@@ -103,18 +107,20 @@ class Work:
     def whole(self) -> Run:
         """All stages; each can be interrupted and repeated."""
         run = self.run
-        with Recorder(run.folder / "messages.jsonl") as recorder:
+        with Recorder(run.folder / "messages.jsonl") if is_first() else Heard() as recorder:
             self.tell("stage", name="prepare")
-            prepared = prepare(without_test(self.recipe), run.folder.parent / ".prepared")
+            prepared = in_turn(lambda: prepare(without_test(self.recipe), run.folder.parent / ".prepared"))
             self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
             finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
-            run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)
-            if finished:
+            if is_first():
+                run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)
+            if agree(finished):
                 say(tr("this run is finished; nothing is left to do"))
                 run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
                 return run
             self.check_folds(prepared)
-            self.keep_inputs(prepared)
+            if is_first():
+                self.keep_inputs(prepared)
             self.interruption.check()
             names = self.metrics(prepared)
             metric = find(names[0])
@@ -124,6 +130,8 @@ class Work:
                 self.tell("stage", name="evaluate")
             self.score(rungs, prepared)
             self.cross_validate(rungs, metric)
+            if not is_first():
+                return run
             seconds = self.clock.seconds
             report = report_of(
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
@@ -176,7 +184,7 @@ class Work:
         rungs = []
         for task, role in self.candidates(prepared.task):
             name = name_of(task)
-            if role == "baseline" and rungs and self.is_late() and not checkpoints(folder / "rungs" / name):
+            if role == "baseline" and rungs and agree(self.is_late() and not checkpoints(folder / "rungs" / name)):
                 warn("W331", tr("{model} is not fitted: half of the budget is spent", model=name), where="training.budget")
                 continue
             self.tell("stage", name="train", model=name)
@@ -201,14 +209,16 @@ class Work:
         use_threads(self.threads)
         if role == "baseline":
             net = task.build()
-            seconds = solve(
-                task,
-                net,
-                prepared.examples["train"],
-                seed=self.recipe.training.seed,
-                folder=folder / "rungs" / name,
-                tell=self.tell,
-                check=self.interruption.check,
+            seconds = in_turn(
+                lambda: solve(
+                    task,
+                    net,
+                    prepared.examples["train"],
+                    seed=self.recipe.training.seed,
+                    folder=folder / "rungs" / name,
+                    tell=self.tell,
+                    check=self.interruption.check,
+                )
             )
             return Rung(name, task, net.eval(), "baseline", seconds)
         validation = prepared.examples["validation"]

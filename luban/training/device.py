@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from luban.errors import MachineError
 from luban.messages import tr
+from luban.training.distributed import asked as ranks
 
 TRIAL_S = 0.5  # longest trial of one precision
 GAIN = 1.5  # bfloat16 must be this much faster
@@ -26,7 +27,7 @@ def choose_device(asked: str) -> torch.device:
     """The asked device, or a GPU where there is one. Raises MachineError L501 where it is not there."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if asked == "auto":
-        return torch.device("cuda" if there["cuda"] else "cpu")
+        asked = "cuda" if there["cuda"] else "cpu"
     if not there[asked]:
         raise MachineError(
             "L501",
@@ -35,12 +36,12 @@ def choose_device(asked: str) -> torch.device:
             received=asked,
             allowed=[name for name, found in there.items() if found],
         )
-    return torch.device(asked)
+    return torch.device(asked, ranks()[2]) if asked == "cuda" else torch.device(asked)
 
 
 def use_threads(asked: int | None) -> int:
-    """As many threads as cores this process may use, a container's limit respected."""
-    threads = asked or allowed_cores()
+    """As many threads as cores this process may use, a container's limit respected; ranks of one machine share them."""
+    threads = asked or max(1, allowed_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     torch.set_num_threads(threads)
     return threads
 

@@ -5,7 +5,11 @@ No wrapper class reaches a task: composable `replicate` is silently wrong where 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +17,59 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from luban.errors import TrainingError, logger
+from luban.messages import tr
+
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # the first rank may prepare for hours; a rank that dies is noticed at once
+
+
+def asked() -> tuple[int, int, int]:
+    """(rank, number of ranks, rank on this machine) as torchrun has them; (0, 1, 0) alone."""
+    rank, ranks, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    return (rank, ranks, local) if ranks > 1 else (0, 1, 0)
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Under torchrun, one of its ranks; alone, nothing. Only the first speaks. Raises TrainingError L340 where another rank died."""
+    rank, ranks, local = asked()
+    if ranks == 1 or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    level = logger.level
+    if rank:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        fix = tr("run the same command again, with as many ranks as you like: it goes on from the last checkpoint")
+        raise TrainingError("L340", tr("another rank ended: {why}", why=str(error)[-100:]), where=f"rank {rank}", fix=fix) from error
+    finally:
+        logger.setLevel(level)
+        dist.destroy_process_group()
+
+
+def is_first() -> bool:
+    """Whether this rank writes and speaks; known before the ranks join and after they part."""
+    return (world()[0] if dist.is_initialized() else asked()[0]) == 0
+
+
+def in_turn(work: Callable[[], T]) -> T:
+    """The first rank, then the others, which find what it left on the disk."""
+    if world()[1] == 1:
+        return work()
+    if not is_first():
+        dist.barrier()
+    done = work()
+    if is_first():
+        dist.barrier()
+    return done
 
 
 def world() -> tuple[int, int]:

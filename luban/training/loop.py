@@ -21,7 +21,7 @@ from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
 from luban.training import budget, checkpoints, device, recovery
-from luban.training.distributed import agree, share, world
+from luban.training.distributed import agree, in_turn, is_first, share
 from luban.training.log import Log
 from luban.training.progress import Progress
 from luban.training.settings import Training
@@ -55,7 +55,7 @@ class Trainer:
         self.average = clone(self.net.state_dict()) if self.settings.ema else {}
         self.best: dict[str, Tensor] = {}
         self.precision, self.threads = "float32", self.settings.threads
-        self.log = Log(self.folder)
+        self.log = Log(self.folder if is_first() else None)
         self.apart = (-math.inf, 0)  # score and step of the best weights in a file of their own
 
     def fresh(self) -> nn.Module:
@@ -68,7 +68,7 @@ class Trainer:
 
     def run(self, until: int | None = None) -> Trainer:
         """Train to the end, or to a step; resumes where a checkpoint stands."""
-        resumed = self.resume()
+        resumed = in_turn(self.resume)
         if not self.progress.done:
             self.net.train()
             keep_frozen(self.net)
@@ -82,16 +82,16 @@ class Trainer:
         epochs = budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
         clock = budget.Budget(self.settings, epochs, None if self.seconds is None else spent + self.seconds, spent)
         saved = time.monotonic()
+        share_spent, _ = self.share_spent(clock)
         for position, rows in self.order():
-            share_spent = self.share_spent(clock)
             losses = self.update(rows, position[0], budget.rate_at(share_spent, self.settings))
             self.count(position, rows, losses)
-            share_spent = self.share_spent(clock)
+            share_spent, leave = self.share_spent(clock)
             if losses:
                 self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
             self.progress.spent_s = clock.elapsed_s
-            if stop or self.progress.step == until or agree(self.interrupted()):
+            if stop or self.progress.step == until or leave:
                 self.progress.done = stop
                 break
             if time.monotonic() - saved > self.settings.checkpoint_every_s:
@@ -99,9 +99,9 @@ class Trainer:
                 saved = time.monotonic()
         self.save()
 
-    def share_spent(self, clock: budget.Budget) -> float:
-        """Of steps, epochs or time; by the first rank's clock."""
-        return agree(clock.share(self.progress.step, self.progress.seen / self.rows))
+    def share_spent(self, clock: budget.Budget) -> tuple[float, bool]:
+        """Of steps, epochs or time, by the first rank's clock; and whether it was asked to leave."""
+        return agree((clock.share(self.progress.step, self.progress.seen / self.rows), self.interrupted()))
 
     def order(self) -> Iterator[tuple[Position, np.ndarray]]:
         """(position after it, rows) for each step, from where the progress stands."""
@@ -223,7 +223,7 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint; the log is flushed first, and its length kept."""
-        if self.folder is None or world()[0]:
+        if self.folder is None or not is_first():
             return
         places = self.folder / "checkpoints"
         try:
