@@ -82,7 +82,7 @@ def run(arguments: list[str], as_json: bool) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort) as error:
         click.echo(tr("interrupted; what was trained is saved, the same command goes on"), err=True)
-        return getattr(error, "exit_code", 130)
+        return getattr(error.__cause__ or error, "exit_code", 130)  # click wraps what interrupts it
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
