@@ -53,9 +53,8 @@ class LubanError(Exception):
             parts.append(tr("did you mean {name}?", name=repr(near)))
         if self.allowed:
             parts.append(tr("allowed: {names}", names=", ".join(self.allowed[:24]) + (", …" if len(self.allowed) > 24 else "")))
-        if self.fix:
-            parts.append(f"→ {self.fix}")
-        return " · ".join(part.replace("\n", " ") for part in parts)
+        line = " · ".join(parts) + (f" → {self.fix}" if self.fix else "")
+        return line.replace("\n", " ")
 
     def nearest(self) -> str | None:
         """The allowed name most like the received one."""

@@ -82,7 +82,7 @@ def run(arguments: list[str], as_json: bool) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort) as error:
         click.echo(tr("interrupted; what was trained is saved, the same command goes on"), err=True)
-        return getattr(error, "exit_code", 130)
+        return getattr(error.__cause__ or error, "exit_code", 130)  # click wraps what interrupts it
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -101,7 +101,7 @@ def internal(error: Exception, as_json: bool) -> int:
         traceback.print_exception(error)
     what = tr("internal error: {kind}: {why}", kind=type(error).__name__, why=str(error)[:200])
     fix = tr("set LUBAN_TRACEBACK=1 and report what it prints")
-    show_error({"code": "L999", "what": what, "fix": fix, "exit_code": 1}, f"L999 {what} · → {fix}", as_json)
+    show_error({"code": "L999", "what": what, "fix": fix, "exit_code": 1}, f"L999 {what} → {fix}", as_json)
     return 1
 
 

@@ -222,7 +222,7 @@ class Trainer:
         return chosen
 
     def save(self) -> None:
-        """A checkpoint; the log is flushed first, and its length kept."""
+        """A checkpoint; the log is flushed before, and its length kept, and so are the best weights where they are new."""
         if self.folder is None or not is_first():
             return
         places = self.folder / "checkpoints"
@@ -230,6 +230,10 @@ class Trainer:
             self.progress.log_bytes = self.log.flush()
         except OSError as error:
             raise checkpoints.not_written(error, places, self.log.size()) from error
+        best = (self.progress.best_score, self.progress.best_step)
+        if self.best and best > self.apart:
+            checkpoints.write(places / BEST, self.best, {"score": best[0], "step": best[1]})
+            self.apart = best
         tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
         state |= {
             "progress": vars(self.progress),
@@ -237,10 +241,6 @@ class Trainer:
             "threads": self.threads,
         }
         checkpoints.save(places, self.progress.step, tensors, state)
-        best = (self.progress.best_score, self.progress.best_step)
-        if self.best and best > self.apart:
-            checkpoints.write(places / BEST, self.best, {"score": best[0], "step": best[1]})
-            self.apart = best
 
     def resume(self) -> bool:
         """Put back the newest checkpoint, if there is one."""

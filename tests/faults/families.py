@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class Family:
     inputs: dict[str, Any]
     model: dict[str, Any]
     target: str = "label"
-    training: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Its data."""
@@ -48,8 +48,8 @@ class Family:
             "target": self.target,
             "inputs": self.inputs,
             "model": {"size": "tiny", **self.model},
-            "training": SHORT | (self.training or {}),
-            "evaluation": {"draws": 20, "baselines": False} | (self.evaluation or {}),
+            "training": SHORT | self.training,
+            "evaluation": {"draws": 20, "baselines": False} | self.evaluation,
         }
 
 
@@ -130,5 +130,6 @@ FAMILIES = (
         evaluation={"folds": 3, "baselines": True},
     ),
 )
-BY_NAME = {family.name: family for family in FAMILIES}
+LASTING = replace(FAMILIES[3], name="lasting", training=FAMILIES[3].training | {"checkpoint_every_s": 60.0})  # one checkpoint at the end
+BY_NAME = {family.name: family for family in (*FAMILIES, LASTING)}
 TOYS = ("gan", "item-knn", "forecasting", "contrastive")

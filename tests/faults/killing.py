@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +17,16 @@ Ask = Callable[..., dict[str, Any]]
 @contextmanager
 def fork_server() -> Iterator[Ask]:
     """A function that asks it to do something."""
-    command = [sys.executable, str(Path(__file__).with_name("server.py"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    here = Path(__file__).parent
+    alone = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "LUBAN_LANG": "en"}
+    paths = os.pathsep.join(map(str, (here, here.parent / "contract", here.parents[1])))
+    with subprocess.Popen(
+        [sys.executable, str(here / "server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | alone | {"PYTHONPATH": paths},
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
 

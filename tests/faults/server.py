@@ -17,18 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "contract"), str(HERE.parents[1])]
-os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "LUBAN_LANG": "en"}
-
-import torch
-
-torch.set_num_threads(1)
-
 import jinja2  # noqa: F401
 import PIL.Image  # noqa: F401
 import sitting
 import sklearn.linear_model  # noqa: F401
+import torch
+from failing import MOST, Fault
 from families import FAMILIES
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,7 +39,7 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"found": {"kill": kill_runs}[request.pop("do")](**request)}
+            answer = {"found": {"kill": kill_runs, "fail": fail_runs, "signal": signal_runs}[request.pop("do")](**request)}
         except Exception:  # noqa: BLE001 the other end shows it
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), flush=True)
@@ -53,10 +47,11 @@ def serve() -> None:
 
 def warm() -> None:
     """Import and cache what every sitting needs."""
+    torch.set_num_threads(1)
     for name in catalog.entries("models"):
         catalog.load("models", name)
     for family in FAMILIES:
-        recipe.parse(family.recipe(HERE))
+        recipe.parse(family.recipe(Path.cwd()))
     net = torch.nn.Linear(2, 2)
     optimizer = optimizers.build(net, Training(learning_rate=0.1), "")
     with FlopCounterMode(display=False):
@@ -68,26 +63,59 @@ def kill_runs(name: str, folder: str, kills: int, seed: int) -> dict[str, Any]:
     """Kill runs of a family until so many kills are counted; every run is then finished and must equal the uninterrupted one."""
     place, rng = Path(folder), random.Random(f"{name} {seed}")
     begun = time.monotonic()
-    ended = fork(lambda: sitting.sit(name, made(place / "whole" / "run")), place)
+    whole = finish(name, place, "whole")
     seconds = time.monotonic() - begun
-    if ended != 0:
-        raise RuntimeError(f"the uninterrupted run ended with {ended}: {(place / 'errors.txt').read_text()}")
-    whole = sitting.outcome(name, place / "whole" / "run")
     count, runs, differing, stages = 0, 0, {}, Counter()
-    while count < kills or (place / f"cut-{runs}").exists():
-        run = place / f"cut-{runs}" / "run"
-        delay = rng.uniform(0, seconds) if count < kills else LONGEST_S
-        ended = fork(lambda run=run: sitting.sit(name, made(run)), place, delay)
+    while count < kills:
+        run = made(place / f"cut-{runs}" / "run")
+        ended = fork(lambda run=run: sitting.sit(name, run), place, rng.uniform(0, seconds))
         if ended == -signal.SIGKILL:
             count += 1
             stages[sitting.stage(run)] += 1
-            continue
-        if ended != 0:
-            raise RuntimeError(f"a resumed run ended with {ended}: {(place / 'errors.txt').read_text()}")
-        cut = sitting.outcome(name, run)
-        differing |= {key: [runs, short(whole.get(key)), short(cut.get(key))] for key in whole | cut if whole.get(key) != cut.get(key)}
-        runs += 1
+        if ended != -signal.SIGKILL or count == kills:
+            differing |= compare(whole, finish(name, place, run.parent.name), runs)
+            runs += 1
     return {"kills": count, "runs": runs, "differing": differing, "stages": stages}
+
+
+def fail_runs(name: str, folder: str, die: bool, every: int) -> dict[str, Any]:
+    """Let the k-th call of a run that writes fail, or the process die there, for each k or every so many; then go on."""
+    place, differing, calls = Path(folder), {}, Counter()
+    whole = finish(name, place, "whole")
+    for k in range(1, MOST, every):
+        run = made(place / f"cut-{k}" / "run")
+        fork(lambda k=k, run=run: sitting.sit_failing(name, run, Fault(k, die)), place)
+        if not (failed := (run.parent / "failed.txt")).exists():
+            return {"calls": calls, "differing": differing}
+        calls[failed.read_text()] += 1
+        differing |= compare(whole, finish(name, place, run.parent.name), k)
+    raise RuntimeError("the run never passes")
+
+
+def signal_runs(name: str, folder: str, count: int, seed: int) -> dict[str, Any]:
+    """Interrupt a run at random steps by SIGTERM or Ctrl-C, then go on; what each sitting ended with, and the steps."""
+    place, rng = Path(folder), random.Random(f"{name} {seed}")
+    whole, ended, differing = finish(name, place, "whole"), [], {}
+    for number in range(count):
+        run = made(place / f"cut-{number}" / "run")
+        step, sent = rng.randint(1, sitting.steps_of(whole) - 1), rng.choice((signal.SIGTERM, signal.SIGINT))
+        code = fork(lambda run=run, step=step, sent=sent: sitting.sit_signalled(name, run, step, sent), place)
+        ended.append([int(sent), code, step, sitting.newest(run)])
+        differing |= compare(whole, finish(name, place, run.parent.name), number)
+    return {"ended": ended, "differing": differing}
+
+
+def finish(name: str, place: Path, title: str) -> dict[str, Any]:
+    """The same command, until the end; what came of it."""
+    run = made(place / title / "run")
+    if ended := fork(lambda: sitting.sit(name, run), place):
+        raise RuntimeError(f"{title} ended with {ended}: {(place / 'errors.txt').read_text()}")
+    return sitting.outcome(name, run)
+
+
+def compare(whole: dict[str, Any], cut: dict[str, Any], number: int) -> dict[str, Any]:
+    """What differs, in the run of this number."""
+    return {key: [number, short(whole.get(key)), short(cut.get(key))] for key in whole | cut if whole.get(key) != cut.get(key)}
 
 
 def made(folder: Path) -> Path:
@@ -107,8 +135,7 @@ def fork(work: Callable[[], Any], errors: Path, delay: float = LONGEST_S) -> int
     if child == 0:
         code = 1
         try:
-            work()
-            code = 0
+            code = work() or 0
         except BaseException:  # noqa: BLE001 nothing of the server may go on here
             (errors / "errors.txt").write_text(traceback.format_exc())
         finally:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from cases import CASES, flat, prepare, score
+from failing import Fault, failing
 from families import BY_NAME
 
 from luban.run import train
+from luban.run.interruption import Interrupted
+from luban.run.pipeline import silent
 from luban.training.loop import Trainer
 from luban.training.solving import solve
 
 TIMES = {"created", "seconds", "fit_seconds"}
 
 
-def sit(name: str, folder: Path) -> None:
+def sit(name: str, folder: Path, tell: Callable[..., None] = silent) -> None:
     """Run to the end: a family's whole run, or a toy's training."""
     torch.set_num_threads(1)
     torch.rand(len(str(folder)))  # another process stands elsewhere in its generator
@@ -26,9 +30,40 @@ def sit(name: str, folder: Path) -> None:
         place = folder.parents[1]
         if not (place / family.data).exists():
             family.write(place)
-        train(family.recipe(place), folder=folder)
+        train(family.recipe(place), folder=folder, tell=tell)
     else:
         play(name, folder)
+
+
+def sit_failing(name: str, folder: Path, fault: Fault) -> None:
+    """A sitting in which one call fails; which one is written down beside the folder."""
+    fault.note = folder.with_name("failed.txt")
+    with failing(fault):
+        sit(name, folder)
+
+
+def sit_signalled(name: str, folder: Path, step: int, number: int) -> int:
+    """A sitting that gets a signal after a step; the exit code its end asks for."""
+
+    def tell(event: str, **facts: Any) -> None:
+        if event == "step" and facts["step"] == step:
+            os.kill(os.getpid(), number)
+
+    try:
+        sit(name, folder, tell)
+    except Interrupted as left:
+        return left.exit_code
+    return 0
+
+
+def steps_of(found: dict[str, Any]) -> int:
+    """Steps of a finished run."""
+    return found["log.jsonl"].count('"losses"')
+
+
+def newest(folder: Path) -> int:
+    """The step of the newest checkpoint."""
+    return max((int(path.name[5:]) for path in folder.glob("checkpoints/step-*")), default=0)
 
 
 def play(name: str, folder: Path) -> None:

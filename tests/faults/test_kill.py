@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from families import FAMILIES, TOYS
-from killing import Ask, fork_server, killed
+from killing import Ask, killed
 
 NAMES = [*(family.name for family in FAMILIES), *TOYS]
-
-
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
-    with fork_server() as ask:
-        yield ask
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,7 +18,7 @@ FULL = RecipeError(
 
 def test_a_whole_error_by_hand() -> None:
     assert str(FULL) == (
-        "L104 recipe.toml: training.bugdet: unknown key · received 'bugdet' · did you mean 'budget'? · allowed: budget, epochs · → rename it"
+        "L104 recipe.toml: training.bugdet: unknown key · received 'bugdet' · did you mean 'budget'? · allowed: budget, epochs → rename it"
     )
 
 
