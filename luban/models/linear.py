@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROLE, TAKES = "predictor", ("number", "category", "tags", "text", "image", "date", "series")
 SIZES = {"tiny": {"buckets": 65_536}, "small": {"buckets": 2_097_152}, "base": {"buckets": 4_194_304}}
 SEARCH_VALUES = 8_000_000  # non-zero values times outputs, above which nothing is searched
+DENSE_VALUES = 20_000_000
 MOST_WEIGHTS, FEWEST_BUCKETS = 2**24, 2**16  # many labels share the memory
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
@@ -255,13 +256,17 @@ def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int
 
 
 def regress(features: Any, target: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regression with an unpenalised intercept."""
+    """Ridge regression with an unpenalised intercept: exactly where the columns in use fit into memory, else by conjugate gradients."""
     from sklearn.linear_model import Ridge
 
-    dense = features.toarray().astype(np.float64) if features.shape[1] <= 5000 else features
+    used, weight = np.flatnonzero(features.getnnz(0)), np.zeros(features.shape[1], np.float32)
+    features = features[:, used]
+    if features.shape[0] * features.shape[1] <= DENSE_VALUES:
+        features = features.toarray().astype(np.float64)
     with quiet():
-        model: Any = Ridge(alpha=1 / strength).fit(dense, target.astype(np.float64))
-    return model.coef_.astype(np.float32), np.asarray(model.intercept_, np.float32)
+        model: Any = Ridge(alpha=1 / strength).fit(features, target.astype(np.float64))
+    weight[used] = model.coef_
+    return weight, np.asarray(model.intercept_, np.float32)
 
 
 def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float]:
