@@ -44,6 +44,17 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
     return specs
 
 
+def check_specs(inputs: Sections, specs: dict[str, Spec], target: Spec, targets: tuple[str, ...]) -> None:
+    """Hold the specs of a state from a stranger against the recipe and the kinds. Raises RecipeError L104 … L106, L123."""
+    if {column: section["kind"] for column, section in inputs.items()} != {column: spec.get("kind") for column, spec in specs.items()}:
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
+    if target.get("kind") not in targets:
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: target", received=target.get("kind"))
+    for column, spec in {**specs, TARGET: target}.items():
+        fitted = catalog.load("kinds", spec["kind"]).Fitted
+        validate(fitted, without(spec, "kind"), where=f"state.json: {'target' if column == TARGET else column}")
+
+
 def column_of(table: pl.DataFrame, column: str) -> pl.Series:
     """The column, or an error with the nearest name."""
     if column not in table.columns:
