@@ -5,6 +5,7 @@ The k smallest of all rows' digests (Broder 1997, min-wise sampling) are an even
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -77,5 +78,5 @@ def words(values: Array, count: int) -> Array:
         bits = values.view(np.uint64)
     else:
         bits = values.astype(np.int64).view(np.uint64)
-    bits = bits.reshape(count, -1)
+    bits = bits.reshape(count, math.prod(bits.shape[1:]))
     return mix(bits ^ mix(np.arange(bits.shape[1], dtype=np.uint64)))

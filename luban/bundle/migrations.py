@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from luban.messages import tr
+
 Parts = dict[str, Any]  # file name -> its value
 
 
@@ -40,13 +42,9 @@ def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def put_tokenizers(state: Any, tokenizers: dict[str, Any]) -> Any:
-    """The state as the task knows it."""
-    if not tokenizers:
-        return state
-    inputs = {column: spec | told(tokenizers.get(column)) for column, spec in state["inputs"].items()}
-    return state | {"inputs": inputs}
-
-
-def told(tokenizer: Any) -> dict[str, str]:
-    """A column's tokenizer as its spec holds it."""
-    return {} if tokenizer is None else {"tokenizer": json.dumps(tokenizer, ensure_ascii=False)}
+    """The state as the task knows it. Raises ValueError where a tokenizer stands in both, or belongs to no column."""
+    specs = (state or {}).get("inputs", {})
+    if not tokenizers.keys() <= specs.keys() or any("tokenizer" in spec for spec in specs.values()):
+        raise ValueError(tr("a tokenizer stands where none belongs"))
+    held = {column: {"tokenizer": json.dumps(found, ensure_ascii=False)} for column, found in tokenizers.items()}
+    return state | {"inputs": {column: spec | held.get(column, {}) for column, spec in specs.items()}} if held else state

@@ -29,7 +29,7 @@ def test_what_json_writes_is_read(value: Any) -> None:
      b"1" * 5000, b"[" + b"[]," * MOST_PARTS + b"1]"],
 )  # fmt: skip
 def test_anything_else_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         loads(data)
 
 
