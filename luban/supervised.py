@@ -48,11 +48,23 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
         kind, config = catalog.load("kinds", section["kind"]), configs[column]
         if column not in specs and hasattr(kind, "fit_together"):
             alike = [name for name, other in inputs.items() if other["kind"] == section["kind"] and configs[name] == config]
-            spec = kind.fit_together([of_kind(column_of(table, name), section["kind"]) for name in alike], config)
-            specs |= dict.fromkeys(alike, spec)
+            spec: Spec = kind.fit_together([of_kind(column_of(table, name), section["kind"]) for name in alike], config)
+            for name in alike:
+                specs[name] = spec
         elif column not in specs:
             specs[column] = kind.fit(of_kind(column_of(table, column), section["kind"]), config)
     return {column: specs[column] for column in inputs}
+
+
+def check_specs(inputs: Sections, specs: dict[str, Spec], target: Spec, targets: tuple[str, ...]) -> None:
+    """Hold the specs of a state from a stranger against the recipe and the kinds. Raises RecipeError L104 … L106, L123."""
+    if {column: section["kind"] for column, section in inputs.items()} != {column: spec.get("kind") for column, spec in specs.items()}:
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
+    if target.get("kind") not in targets:
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: target", received=target.get("kind"))
+    for column, spec in {**specs, TARGET: target}.items():
+        fitted = catalog.load("kinds", spec["kind"]).Fitted
+        validate(fitted, without(spec, "kind"), where=f"state.json: {'target' if column == TARGET else column}")
 
 
 def column_of(table: pl.DataFrame, column: str) -> pl.Series:

@@ -268,8 +268,8 @@ def type_of(hint: Any, words: dict[str, str]) -> str:
     """A type as a user reads it, with its range."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
-        limits = [f"{sign} {getattr(m, name):g}" for m in inner[1:] for name, sign in LIMITS if hasattr(m, name)]
-        return f"{type_of(inner[0], words)} {', '.join(limits)}"
+        limits = [f"{sign} {plain(getattr(m, name))}" for m in inner[1:] for name, sign in LIMITS if hasattr(m, name)]
+        return f"{type_of(inner[0], words)} {', '.join(limits)}".strip()
     if origin is typing.Literal:
         return " · ".join(f"`{value!r}`".replace("'", '"') for value in inner)
     if origin in (types.UnionType, typing.Union):
@@ -282,6 +282,11 @@ def type_of(hint: Any, words: dict[str, str]) -> str:
 
 
 LIMITS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
+
+
+def plain(limit: float) -> str:
+    """A limit without an exponent."""
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def default_of(field: dataclasses.Field[Any], words: dict[str, str]) -> str:

@@ -4,39 +4,93 @@ from __future__ import annotations
 
 import base64
 import datetime
+import io
+import json
 import math
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from torch import nn
 
+from luban.columns import Columns
 from luban.errors import BundleError
+from luban.kinds.image import open_picture, read_cell
 from luban.messages import tr
 from luban.predicting import answers_of
 
-NUMBER_OF_ROWS = 8
+NUMBER_OF_ROWS, LOOKED_AT = 8, 32
 TOLERANCE = 1e-3
+MOST_SIZE = 4096  # tokens or steps of a golden row
+MOST_PIXELS = 1_048_576  # of a golden picture
+MOST_BYTES = 300_000  # of a golden row as JSON, pictures aside
+MOST_PICTURE_BYTES = 200_000
+MOST_DEPTH = 3  # a series is a list of lists of numbers
 
 
 def golden_lines(task: Any, net: nn.Module, rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """The first rows that can be read, as JSON, with their answers; media is held as its bytes."""
-    rows = embed_media(rows.head(NUMBER_OF_ROWS), task)
+    """The first rows that can be read and are small, as JSON, with their answers; media is held as its bytes."""
+    rows = embed_media(rows.head(LOOKED_AT), task)
+    columns = task.encode(rows)
+    pictures = pictures_of(task)
+    small = [place for place, row in enumerate(columns.row.tolist()) if is_small(given(rows, row), pictures, size_of(columns, place))]
+    rows = rows[columns.row[small[:NUMBER_OF_ROWS]].tolist()]
+    if not len(rows):
+        return []
     answers, _, kept = answers_of(task, net, rows)
-    inputs = [{name: to_json(value) for name, value in rows.row(int(place), named=True).items()} for place in kept]
     return [
-        {"input": given, "answer": {k: to_json(v) for k, v in answer.items()}}
-        for given, answer in zip(inputs, answers.to_dicts(), strict=True)
+        {"input": given(rows, int(place)), "answer": {k: to_json(v) for k, v in answer.items()}}
+        for place, answer in zip(kept, answers.to_dicts(), strict=True)
     ]
 
 
+def given(rows: pl.DataFrame, place: int) -> dict[str, Any]:
+    """One row as JSON."""
+    return {name: to_json(value) for name, value in rows.row(place, named=True).items()}
+
+
+def is_small(row: dict[str, Any], pictures: list[str], size: int = 0) -> bool:
+    """Whether a row costs little to keep, to read and to answer."""
+    return size <= MOST_SIZE and len(json.dumps({name: value for name, value in row.items() if name not in pictures})) <= MOST_BYTES
+
+
+def size_of(columns: Columns, place: int) -> int:
+    """What a row costs in a batch."""
+    return 0 if columns.size is None else int(columns.size[place])
+
+
+def pictures_of(task: Any) -> list[str]:
+    """The columns that hold pictures."""
+    return [column for column, spec in (task.state or {}).get("inputs", {}).items() if spec.get("kind") == "image"]
+
+
 def embed_media(rows: pl.DataFrame, task: Any) -> pl.DataFrame:
-    """Paths of pictures replaced by their bytes: a bundle never leans on files beside it."""
-    for column, spec in (task.state or {}).get("inputs", {}).items():
-        if spec.get("kind") == "image" and column in rows.columns and rows[column].dtype == pl.String:
-            cells = [Path(path).read_bytes() if path and Path(path).is_file() else None for path in rows[column].to_list()]
-            rows = rows.with_columns(pl.Series(column, cells, dtype=pl.Binary))
+    """Pictures as their bytes: a bundle never leans on files beside it; large ones as the model sees them."""
+    for column in pictures_of(task):
+        if column in rows.columns:
+            spec = task.state["inputs"][column]
+            rows = rows.with_columns(pl.Series(column, [embedded(cell, spec) for cell in rows[column].to_list()], dtype=pl.Binary))
     return rows
+
+
+def embedded(cell: Any, spec: dict[str, Any]) -> bytes | None:
+    """The bytes of a picture, or a PNG of the model's size where they are many; None for one that can't be read."""
+    from PIL import Image as Pillow
+
+    from luban.kinds.image import decode_cell
+
+    data, _ = read_cell(cell)
+    picture, _ = open_picture(data) if data is not None else (None, "")
+    if picture is None or data is None:
+        return None
+    if len(data) <= MOST_PICTURE_BYTES and picture.width * picture.height <= MOST_PIXELS:
+        return data
+    array, _ = decode_cell(data, spec["size"], spec["channels"])
+    if array is None:
+        return None
+    buffer = io.BytesIO()
+    Pillow.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def to_json(value: Any) -> Any:
@@ -66,13 +120,17 @@ def as_table(inputs: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{name: from_json(value) for name, value in row.items()} for row in inputs], infer_schema_length=None, strict=False)
 
 
-def check(task: Any, net: nn.Module, lines: list[dict[str, Any]], where: str) -> None:
-    """Answer the golden rows again. Raises BundleError L406 where an answer is another."""
+def check(task: Any, net: nn.Module, lines: list[Any], where: str) -> None:
+    """Answer the golden rows again. Raises BundleError L403, L406 where an answer is another."""
     if not lines:
         return
     if len(lines) > NUMBER_OF_ROWS or not all(is_harmless(line, task) for line in lines):
         raise BundleError("L403", tr("the golden rows are not such as Luban writes"), where=where)
-    answers, _, _ = answers_of(task, net, as_table([line["input"] for line in lines]))
+    rows = as_table([line["input"] for line in lines])
+    columns = task.encode(rows)
+    if len(columns) < len(lines) or max(size_of(columns, place) for place in range(len(columns))) > MOST_SIZE:
+        raise BundleError("L403", tr("the golden rows are not such as Luban writes"), where=where)
+    answers, _, _ = answers_of(task, net, rows)
     for line, answer in zip(lines, answers.to_dicts(), strict=True):
         if not alike(line["answer"], {k: to_json(v) for k, v in answer.items()}):
             raise BundleError(
@@ -85,10 +143,27 @@ def check(task: Any, net: nn.Module, lines: list[dict[str, Any]], where: str) ->
 
 
 def is_harmless(line: Any, task: Any) -> bool:
-    """Whether a row holds media as bytes only: nothing in a bundle may name a file to be opened."""
-    inputs = line["input"]
-    pictures = [column for column, spec in (task.state or {}).get("inputs", {}).items() if spec.get("kind") == "image"]
-    return all(isinstance(inputs.get(column), dict) and set(inputs[column]) == {"base64"} for column in pictures)
+    """Whether a row holds values alone: nothing in a bundle may name a file to be opened, and a picture is small."""
+    if not isinstance(line, dict) or set(line) != {"input", "answer"} or not isinstance(line["input"], dict):
+        return False
+    pictures = pictures_of(task)
+    harmless = all(is_picture(value) if column in pictures else is_plain(value) for column, value in line["input"].items())
+    return harmless and is_small(line["input"], pictures)
+
+
+def is_picture(value: Any) -> bool:
+    """Whether it is the bytes of a small picture."""
+    if not isinstance(value, dict) or set(value) != {"base64"}:
+        return False
+    picture, _ = open_picture(from_json(value))
+    return picture is not None and picture.width * picture.height <= MOST_PIXELS
+
+
+def is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether it is a value, or lists of values."""
+    if isinstance(value, list):
+        return depth < MOST_DEPTH and all(is_plain(part, depth + 1) for part in value)
+    return not isinstance(value, dict)
 
 
 def alike(kept: Any, now: Any) -> bool:

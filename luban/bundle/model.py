@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from safetensors import safe_open
 from torch import nn
 
-from luban import recipe as recipes
-from luban.bundle import format as layout
-from luban.bundle import golden
+from luban.bundle.fingerprint import warn_of_training_rows
+from luban.bundle.format import MANIFEST
+from luban.bundle.read import open_bundle
 from luban.data.reading import Reading
-from luban.errors import BundleError, DataError, warn
+from luban.errors import DataError, warn
 from luban.evaluation.ladder import scored, usable
 from luban.evaluation.metrics import find
 from luban.messages import tr
@@ -24,18 +22,14 @@ from luban.predicting import answers_of, marks_of
 from luban.schema import validate
 from luban.task import arrange
 
-TYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
 Rows = pl.DataFrame | Iterable[Mapping[str, Any]]
 
 
 class Model:
     """A task with its net, read from a bundle."""
 
-    def __init__(self, description: dict[str, Any], task: Any, net: nn.Module, report: dict[str, Any]) -> None:
-        self.description, self.task, self.net, self.report = description, task, net, report
+    def __init__(self, description: dict[str, Any], task: Any, net: nn.Module, report: dict[str, Any], fingerprint: dict[str, Any]) -> None:
+        self.description, self.task, self.net, self.report, self.fingerprint = description, task, net, report, fingerprint
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -92,6 +86,7 @@ class Model:
         examples = arrange(self.task, columns, np.ones(len(columns), bool))
         if not len(examples):
             raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
+        warn_of_training_rows(examples, self.fingerprint)
         marks = marks_of(self.task, self.net, examples)
         names = tuple(metrics) or usable(self.task.metrics, marks)
         for name in names:
@@ -118,43 +113,9 @@ def as_table(rows: Rows) -> pl.DataFrame:
 def load(bundle: str | Path) -> Model:
     """Open a bundle: check every file, build the net from the description, fill in weights, answer the golden rows.
 
-    Raises BundleError L401 … L407. Nothing in a bundle can run: JSON and safetensors are all that is read.
+    Raises BundleError L401 … L413. Nothing in a bundle can run: JSON and safetensors are all that is read.
     """
     folder = Path(bundle)
-    if (folder / "bundle" / layout.MANIFEST).is_file() and not (folder / layout.MANIFEST).is_file():
+    if (folder / "bundle" / MANIFEST).is_file() and not (folder / MANIFEST).is_file():
         folder = folder / "bundle"
-    layout.check(folder)
-    try:
-        return assemble(folder)
-    except BundleError:
-        raise
-    except Exception as error:
-        raise BundleError("L407", tr("the bundle's parts do not fit together: {why}", why=str(error)[:120]), where=str(folder)) from error
-
-
-def assemble(folder: Path) -> Model:
-    """Task, net and weights of a checked folder. The net is built without memory until its weights were found to fit."""
-    description, state = layout.read_json(folder, "luban.json"), layout.read_json(folder, "state.json")
-    layout.check_format(description.get("format"), folder)
-    recipe = recipes.parse(description["recipe"] | {"data": "none"}, name=str(description["name"]))
-    unfitted = recipe.make_task()
-    task = type(unfitted)(unfitted.config, state)
-    with torch.device("meta"):
-        net = task.build()
-    net.load_state_dict(read_weights(folder, net), assign=True)
-    net.eval()
-    golden.check(task, net, layout.read_lines(folder, "golden.jsonl"), str(folder))
-    report = layout.read_json(folder, "report.json") if (folder / "report.json").is_file() else {}
-    return Model(description, task, net, report)
-
-
-def read_weights(folder: Path, net: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights, which must be the net's in name, shape and type; compared before any is read. Raises BundleError L407."""
-    with safe_open(folder / "weights.safetensors", framework="pt") as file:
-        names = list(file.keys())
-        found = {name: (tuple(file.get_slice(name).get_shape()), file.get_slice(name).get_dtype()) for name in names}
-        wanted = {name: (tuple(tensor.shape), TYPES.get(tensor.dtype, "")) for name, tensor in net.state_dict().items()}
-        if wanted != found:
-            wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-            raise BundleError("L407", tr("the weights are not those of this model: {name}", name=wrong[0]), where=str(folder))
-        return {name: file.get_tensor(name) for name in names}
+    return Model(*open_bundle(folder))

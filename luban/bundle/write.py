@@ -14,12 +14,16 @@ import luban
 from luban.bundle import format as layout
 from luban.bundle.card import card
 from luban.bundle.golden import golden_lines
+from luban.bundle.migrations import take_tokenizers
+from luban.bundle.read import signature_of
 from luban.evaluation.figures import json_ready
 from luban.files import whole_folder
 from luban.recipe import Recipe, to_dict
 
 
-def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: dict[str, Any], rows: pl.DataFrame) -> None:
+def write(
+    folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: dict[str, Any], rows: pl.DataFrame, fingerprint: dict[str, Any]
+) -> None:
     """`rows` are a few raw rows; their answers are kept and checked whenever the bundle is opened."""
     description = {
         "format": layout.FORMAT,
@@ -29,17 +33,20 @@ def write(folder: Path, recipe: Recipe, task: Any, net: nn.Module, *, report: di
         "recipe": to_dict(recipe) | {"data": "", "model": task.config.model}
         if hasattr(task.config, "model")
         else to_dict(recipe) | {"data": ""},
-        "signature": {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target},
+        "signature": signature_of(recipe),
         "labels": getattr(task, "labels", None),
     }
+    state, tokenizers = take_tokenizers(task.state)
     with whole_folder(folder) as beside:
         layout.write_json(beside / "luban.json", description)
-        layout.write_json(beside / "state.json", task.state)
+        layout.write_json(beside / "state.json", state)
+        if tokenizers:
+            layout.write_json(beside / "tokenizers.json", tokenizers)
+        layout.write_json(beside / "fingerprint.json", fingerprint)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-        (beside / "weights.safetensors").write_bytes(serialize(weights))
+        (beside / layout.WEIGHTS).write_bytes(serialize(weights))
         layout.write_json(beside / "report.json", json_ready(report))
-        (beside / "golden.jsonl").write_text(
-            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)), encoding="utf-8"
-        )
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)]
+        (beside / "golden.jsonl").write_text("".join(lines), encoding="utf-8")
         (beside / "card.md").write_text(card(description, report), encoding="utf-8")
-        layout.seal(beside)
+        layout.sign(beside)

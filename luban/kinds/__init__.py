@@ -5,7 +5,9 @@ A kind file also states, readable without importing it: `ENCODER`, the model tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
+
+from annotated_types import MaxLen
 
 from luban.columns import Array
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from luban.draw import Draw
 
+Names = Annotated[tuple[str, ...], MaxLen(1_000_000)]
 Spec = dict[str, Any]  # JSON: what was fitted on the training rows; always holds "kind"
 
 
@@ -29,6 +32,7 @@ class Kind(Protocol):
     """What every kind promises."""
 
     Config: ClassVar[type]
+    Fitted: ClassVar[type]  # the spec's fields, with the range of each: a bundle's are held against it
 
     @staticmethod
     def fit(series: pl.Series, config: Any) -> Spec:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import polars as pl
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from luban.errors import warn
-from luban.kinds import Encoded, Spec
+from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
 
 if TYPE_CHECKING:
@@ -29,8 +29,18 @@ class Category:
     class Config:
         """Which names are kept."""
 
-        max_categories: Annotated[int, Gt(0)] = 10_000
+        max_categories: Annotated[int, Gt(0), Le(1_000_000)] = 10_000
         """The most frequent names kept; rarer ones count as never seen. A guard: an id is not a category."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """The names, each once."""
+
+        names: Names
+
+        def __post_init__(self) -> None:
+            if len(set(self.names)) < len(self.names):
+                raise ValueError(tr("a name stands twice"))
 
     @staticmethod
     def fit(series: pl.Series, config: Category.Config) -> Spec:

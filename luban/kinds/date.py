@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Gt, MaxLen
 from torch import Tensor
 
 from luban.kinds import Encoded, Spec
@@ -32,8 +33,16 @@ class Date:
     class Config:
         """How dates are written."""
 
-        format: str | None = None
+        format: Annotated[str, MaxLen(64)] | None = None
         """As in strptime, such as `%d.%m.%Y`; left out, the format that reads most training rows."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """The format, and the span of the training rows."""
+
+        format: Annotated[str, MaxLen(64)]
+        first_day: float
+        span_days: Annotated[float, Gt(0)]
 
     @staticmethod
     def fit(series: pl.Series, config: Date.Config) -> Spec:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
 from luban.errors import DataError
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
 ENCODER = "convnet"
 MAX_SIDE = 64
+Side = Annotated[int, Gt(0), Le(1024)]
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 256_000_000
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # no other decoder of Pillow is ever reached
 GREY = ("1", "L", "I;16", "I", "LA")
 
 
@@ -36,7 +41,7 @@ class Image:
     class Config:
         """Size, colours, scaling, augmentation."""
 
-        size: tuple[int, int] | int | None = None
+        size: tuple[Side, Side] | Side | None = None
         """Height and width in pixels, or one number for both; left out, the commonest of the training rows, at most 64."""
         channels: Literal[1, 3] | None = None
         """1 grey, 3 colours; left out, as the training rows are."""
@@ -44,14 +49,29 @@ class Image:
         """`standard`: per channel, minus the mean over the spread of the training rows; `unit`: pixels / 255; `none`: 0 … 255."""
         flip: bool = False
         """Mirror left and right, half of the time. Off by default: a mirrored digit or word is another one."""
-        shift: int = 0
+        shift: Annotated[int, Ge(0), Le(1024)] = 0
         """Move by up to this many pixels each way (the crop of a padded image; He et al. 2016)."""
-        cutout: int = 0
+        cutout: Annotated[int, Ge(0), Le(1024)] = 0
         """Side in pixels of a square blanked out (DeVries and Taylor 2017)."""
-        rotate_deg: float = 0.0
+        rotate_deg: Annotated[float, Ge(0), Le(180)] = 0.0
         """Turn by up to this many degrees each way."""
-        zoom: float = 0.0
+        zoom: Annotated[float, Ge(0), Lt(1)] = 0.0
         """Grow or shrink by up to this share."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """Size, colours, scaling and augmentation."""
+
+        size: tuple[Side, Side]
+        channels: Literal[1, 3]
+        fill: tuple[Annotated[int, Ge(0), Le(255)], ...]
+        mean: tuple[float, ...]
+        spread: tuple[Annotated[float, Gt(0)], ...]
+        augment: dict[str, bool | int | float]
+
+        def __post_init__(self) -> None:
+            if {len(self.fill), len(self.mean), len(self.spread)} != {self.channels}:
+                raise ValueError(tr("the sizes of the parts differ"))
 
     @staticmethod
     def fit(series: pl.Series, config: Image.Config) -> Spec:
@@ -128,23 +148,47 @@ def scaling(arrays: np.ndarray, scale: str) -> dict[str, list[float]]:
 
 
 def open_picture(cell: Any) -> tuple[Picture | None, str]:
-    """A picture whose header was read and found within the limit, or None and why not. Nothing is decoded."""
+    """A picture whose header was read and found within the limits, or None and why not. Nothing is decoded; of frames the first counts."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
-    if cell is None:
-        return None, tr("the image is missing")
-    if isinstance(cell, dict):
-        cell = cell.get("bytes") or cell.get("path")
+    data, reason = read_cell(cell)
+    if data is None:
+        return None, reason
     try:
-        picture = Pillow.open(io.BytesIO(cell) if isinstance(cell, bytes) else Path(str(cell)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # counted below
+            picture = Pillow.open(io.BytesIO(data), formats=FORMATS)
+        pixels = picture.width * picture.height
     except UnidentifiedImageError:
         return None, tr("not an image: {value}", value=repr(cell)[:60])
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+    except Pillow.DecompressionBombError:
+        return None, tr("more pixels than can be; at most {most} are decoded", most=MAX_PIXELS)
+    except Exception as error:  # noqa: BLE001 a broken header shows as any error of any decoder
         return None, tr("unreadable image: {why}", why=str(error)[:80])
-    if picture.width * picture.height > MAX_PIXELS:
-        return None, tr("{n} pixels; at most {most} are decoded", n=picture.width * picture.height, most=MAX_PIXELS)
+    if not 0 < pixels <= MAX_PIXELS:
+        return None, tr("{n} pixels; at most {most} are decoded", n=pixels, most=MAX_PIXELS)
     return picture, ""
+
+
+def read_cell(cell: Any) -> tuple[bytes | None, str]:
+    """The bytes of a picture from a path, bytes, or a table of either; or None and why not."""
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell.get("path")
+    if cell is None:
+        return None, tr("the image is missing")
+    try:
+        if not isinstance(cell, bytes):
+            path = Path(str(cell))
+            if not path.is_file():
+                return None, tr("unreadable image: {why}", why=tr("no such file"))
+            with path.open("rb") as file:
+                cell = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return None, tr("unreadable image: {why}", why=str(error)[:80])
+    if len(cell) > MAX_BYTES:
+        return None, tr("more than {most} bytes", most=MAX_BYTES)
+    return cell, ""
 
 
 def shape_of(cell: Any) -> tuple[int, int, str] | None:
@@ -164,8 +208,8 @@ def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.nda
     try:
         with picture:
             return to_array(picture, size, channels), ""
-    except (OSError, ValueError, SyntaxError) as error:
-        return None, tr("unreadable image: {why}", why=str(error)[:80])
+    except Exception as error:  # noqa: BLE001 a damaged picture shows as any error of any decoder
+        return None, tr("unreadable image: {why}", why=str(error)[:80] or type(error).__name__)
 
 
 def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Gt, MaxLen
 from torch import Tensor
 
 from luban.kinds import Encoded, Spec
@@ -31,6 +32,15 @@ class Number:
 
         scale: Literal["standard", "none"] = "standard"
         """`standard`: minus the mean, over the standard deviation of the training rows; `none`: as it is."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """Mean and spread of the training rows, quantiles of the scaled numbers, whether some are missing."""
+
+        mean: float
+        spread: Annotated[float, Gt(0)]
+        quantiles: Annotated[tuple[float, ...], MaxLen(NUM_QUANTILES + 1)]
+        missing: bool
 
     @staticmethod
     def fit(series: pl.Series, config: Number.Config) -> Spec:

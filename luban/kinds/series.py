@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import polars as pl
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from luban.columns import Ragged
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from luban.draw import Draw
 
 ENCODER = "lstm"
+Length = Annotated[int, Gt(0), Le(65_536)]
+Numbers = tuple[float, ...]
 LARGEST = 1e30  # what is larger is no measurement
 
 
@@ -31,10 +33,24 @@ class Series:
     class Config:
         """Which steps are kept, and how numbers are scaled."""
 
-        max_length: Annotated[int, Gt(0)] = 1024
+        max_length: Length = 1024
         """Steps kept of a series, from its start."""
         scale: Literal["standard", "none"] = "standard"
         """`standard`: per number, minus the mean over the standard deviation of the training rows."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """Numbers a step, their means and spreads, the most steps kept and found."""
+
+        numbers: Annotated[int, Gt(0), Le(65_536)]
+        mean: Numbers
+        spread: tuple[Annotated[float, Gt(0)], ...]
+        max_length: Length
+        longest: Length
+
+        def __post_init__(self) -> None:
+            if len(self.mean) != self.numbers or len(self.spread) != self.numbers or self.longest > self.max_length:
+                raise ValueError(tr("the sizes of the parts differ"))
 
     @staticmethod
     def fit(series: pl.Series, config: Series.Config) -> Spec:

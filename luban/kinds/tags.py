@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
 import torch
+from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
 from luban.columns import Ragged
-from luban.kinds import Encoded, Spec
+from luban.kinds import Encoded, Names, Spec
+from luban.messages import tr
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -27,10 +29,21 @@ class Tags:
     class Config:
         """How tags are read and which are kept."""
 
-        separator: str | None = None
+        separator: Annotated[str, MinLen(1)] | None = None
         """Between tags written as text; left out, the first of | ; ； 、 , ， that occurs in the training rows."""
-        max_tags: int = 10_000
+        max_tags: Annotated[int, Gt(0), Le(1_000_000)] = 10_000
         """The most frequent tags kept."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """The names, each once, and what stands between them in a text."""
+
+        names: Names
+        separator: Annotated[str, MinLen(1)]
+
+        def __post_init__(self) -> None:
+            if len(set(self.names)) < len(self.names):
+                raise ValueError(tr("a name stands twice"))
 
     @staticmethod
     def fit(series: pl.Series, config: Tags.Config) -> Spec:

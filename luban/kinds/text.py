@@ -6,6 +6,7 @@ Byte-level BPE: Sennrich, Haddow and Birch 2016; over bytes, Radford et al. 2019
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import polars as pl
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from luban.columns import Ragged
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 ENCODER = "ngrams"
 PADDING = 0
 CHUNK = 4096
+MOST_TOKENS = 262_144
+PAD = "<pad>"
+HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 
 
 class Text:
@@ -39,12 +43,23 @@ class Text:
     class Config:
         """How text becomes tokens."""
 
-        vocabulary: Annotated[int, Ge(257)] = 8192
+        vocabulary: Annotated[int, Ge(257), Le(MOST_TOKENS)] = 8192
         """Tokens at most, bytes included; fewer are made where the training rows are few."""
-        max_length: Annotated[int, Gt(0)] = 512
+        max_length: Annotated[int, Gt(0), Le(65_536)] = 512
         """Tokens kept of a text, from its start; texts that reach it are counted by `luban check`."""
         lowercase: bool = True
         """Fold case, and full width forms to plain ones (NFKC), before cutting tokens."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fitted:
+        """The tokenizer as JSON, and how texts come to it."""
+
+        tokenizer: str
+        max_length: Annotated[int, Gt(0), Le(65_536)]
+        lowercase: bool
+
+        def __post_init__(self) -> None:
+            vocabulary_of(self.tokenizer)
 
     @staticmethod
     def fit(series: pl.Series, config: Text.Config) -> Spec:
@@ -110,16 +125,13 @@ def normalise(text: str, lowercase: bool) -> str:
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> str:
     """A byte-level BPE as JSON; token 0 is padding."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    han = pre_tokenizers.Split(Regex(r"[\p{Han}\p{Hiragana}\p{Katakana}]"), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = around(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=max(vocabulary, 257),
         min_frequency=2,
-        special_tokens=["<pad>"],
+        special_tokens=[PAD],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         max_token_length=24,
         show_progress=False,
@@ -128,9 +140,41 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> str:
     return tokenizer.to_str()
 
 
+def around(model: Any) -> Tokenizer:
+    """The one way a text is cut before its bytes are merged: nothing of it is ever taken from a file."""
+    from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+
+    tokenizer = Tokenizer(model)
+    han = pre_tokenizers.Split(Regex(HAN), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
 @lru_cache(maxsize=16)
 def open_tokenizer(serialised: str) -> Tokenizer:
     """The tokenizer of a spec; opened once."""
-    from tokenizers import Tokenizer
+    from tokenizers import models
 
-    return Tokenizer.from_str(serialised)
+    vocabulary, merges = vocabulary_of(serialised)
+    tokenizer = around(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.add_special_tokens([PAD])
+    return tokenizer
+
+
+def vocabulary_of(serialised: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Tokens and merges of a tokenizer such as `train_tokenizer` makes. Raises ValueError for any other."""
+    try:
+        found = json.loads(serialised)
+        model, pieces = found["model"], found["pre_tokenizer"]["pretokenizers"]
+        vocabulary, merges = model["vocab"], [tuple(pair) for pair in model["merges"]]
+        kinds = [model["type"], found["normalizer"], found["post_processor"], found["decoder"]["type"], *(p["type"] for p in pieces)]
+        ours = kinds == ["BPE", None, None, "ByteLevel", "Split", "ByteLevel"] and pieces[0]["pattern"] == {"Regex": HAN}
+        ours = ours and len(vocabulary) <= MOST_TOKENS and sorted(vocabulary.values()) == list(range(len(vocabulary)))
+        ours = ours and vocabulary[PAD] == PADDING
+        ours = ours and all(len(pair) == 2 and {*pair, pair[0] + pair[1]} <= vocabulary.keys() for pair in merges)
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(tr("not a tokenizer of Luban: {why}", why=type(error).__name__)) from error
+    if not ours:
+        raise ValueError(tr("not a tokenizer of Luban: {why}", why=tr("another kind of tokenizer")))
+    return vocabulary, merges

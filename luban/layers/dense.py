@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from torch import nn
 
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "none"]
-Width = Annotated[int, Gt(0)]
+Width = Annotated[int, Gt(0), Le(65_536)]
+Widths = Annotated[tuple[Width, ...], MaxLen(64)]
+Count = Annotated[int, Gt(0), Le(64)]  # of layers, heads, pixels of a kernel
+Buckets = Annotated[int, Gt(0), Le(2**24)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of values dropped
 Initialisation = Literal["default", "he", "xavier", "normal"]
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "silu": nn.SiLU, "none": nn.Identity}

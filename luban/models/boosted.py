@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from luban.layers.dense import Width
@@ -39,9 +40,9 @@ class Boosted(nn.Module):
 
         rounds: Width = 500
         """Trees per output at most; fewer where a held-out tenth of the training rows stops gaining."""
-        leaves: Width = 31
+        leaves: Annotated[int, Gt(1), Le(512)] = 31
         """Leaves of a tree at most."""
-        shrinkage: float = 0.05
+        shrinkage: Annotated[float, Gt(0), Le(1)] = 0.05
         """What each tree adds (the learning rate)."""
         min_leaf: Width = 20
         """Training rows in a leaf at least."""
@@ -68,6 +69,15 @@ class Boosted(nn.Module):
         self.register_buffer("goes_left", torch.zeros(sets, 256, dtype=torch.bool))
         self.register_buffer("baseline", torch.zeros(out_dim, dtype=torch.float64))
         self.register_buffer("used", torch.zeros(2, dtype=torch.int64))  # trees, depth
+
+    def check_buffers(self) -> None:
+        """Refuse weights from a stranger that would make it compute without end, or lead outside a tree. Raises ValueError."""
+        trees, depth = self.used.tolist()
+        fields = sum({"date": 9, "tags": len(spec.get("names", ()))}.get(spec["kind"], 1) for spec in self.specs.values())
+        most = {"feature": fields, "left": self.left.shape[1], "right": self.left.shape[1], "split": len(self.goes_left)}
+        within = all(int(getattr(self, name).max()) < limit for name, limit in most.items())
+        if not (0 <= trees <= len(self.left) and 0 <= depth < self.config.leaves and within):
+            raise ValueError("used, left, right, split")
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, O)."""
@@ -194,7 +204,7 @@ class Boosted(nn.Module):
         by_name = nodes["is_categorical"].astype(bool) & ~leaf
         fields = {
             "feature": np.where(leaf, 0, order[nodes["feature_idx"]]),
-            "threshold": nodes["num_threshold"],
+            "threshold": np.nan_to_num(nodes["num_threshold"]),  # infinite where only missing values go right
             "left": np.where(leaf, own, nodes["left"].astype(np.int64)),
             "right": np.where(leaf, own, nodes["right"].astype(np.int64)),
             "missing_left": nodes["missing_go_to_left"].astype(bool),

@@ -6,13 +6,14 @@ B batch, C channels, H height, W width. LeCun et al. 1998; batch normalisation: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from luban.errors import RecipeError
-from luban.layers.dense import ACTIVATIONS, Activation, Share, Width
+from luban.layers.dense import ACTIVATIONS, Activation, Count, Share, Widths
 from luban.messages import tr
 
 ROLE, TAKES = "encoder", ("image",)
@@ -33,21 +34,21 @@ class ConvNet(nn.Module):
     class Config:
         """Widths, and how the picture becomes a vector."""
 
-        channels: tuple[Width, ...] = (32, 64, 128)
+        channels: Widths = (32, 64, 128)
         """Maps of each stage."""
-        convolutions: Width = 2
+        convolutions: Count = 2
         """Convolutions a stage."""
-        kernel: Width = 3
+        kernel: Count = 3
         """Side of a kernel in pixels."""
         norm: bool = True
         """Batch normalisation after each convolution, instead of a bias."""
         activation: Activation = "relu"
         """After each convolution."""
-        pools: int | None = None
+        pools: Annotated[int, Ge(0)] | None = None
         """Stages, from the first, that end in a 2 × 2 max pooling; left out: all where flat, all but the last where not."""
         final: Literal["max", "mean", "flatten"] = "max"
         """The vector: the largest or the mean value of each map, or all values."""
-        flat_dim: int | None = None
+        flat_dim: Annotated[int, Gt(0)] | None = None
         """Width the flattened maps must have, as a listing fixes it; another is an error that names the image sizes that fit."""
         dropout: Share = 0.0
         """Share of the vector's values dropped."""

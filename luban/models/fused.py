@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luban.layers.dense import Activation, Initialisation, Share, Width, dense, initialise
+from luban.layers.dense import Activation, Initialisation, Share, Widths, dense, initialise
 
 ROLE, TAKES = "predictor", ()
 
@@ -23,7 +23,7 @@ class Fused(nn.Module):
     class Config:
         """The head over the joined vectors."""
 
-        head: tuple[Width, ...] = ()
+        head: Widths = ()
         """Widths of hidden layers between the encoders and the output."""
         head_activation: Activation = "relu"
         """After each hidden layer of the head."""

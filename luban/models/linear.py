@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from luban.layers.dense import Width
+from luban.layers.dense import Buckets
 from luban.layers.hashing import hashed_ngrams
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ SEARCH_VALUES = 8_000_000  # non-zero values times outputs, above which nothing 
 DENSE_VALUES = 20_000_000
 MOST_WEIGHTS, FEWEST_BUCKETS = 2**24, 2**16  # many labels share the memory
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
+LONGEST = 16
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
 
@@ -38,11 +40,11 @@ class Linear(nn.Module):
     class Config:
         """Features and penalty."""
 
-        longest: int | None = None
+        longest: Annotated[int, Ge(1), Le(LONGEST)] | None = None
         """n of the longest n-grams of tokens; left out, the better of 2 and 4 on a fifth of the training rows."""
-        buckets: Width = 2_097_152
+        buckets: Buckets = 2_097_152
         """Hash buckets per text column; where two n-grams share one, both are blurred."""
-        strength: float | None = None
+        strength: Annotated[float, Gt(0)] | None = None
         """C, the inverse of the L2 penalty; left out, the best of three on a fifth of the training rows."""
 
     longest: Tensor  # () n of the longest n-grams
@@ -64,6 +66,11 @@ class Linear(nn.Module):
         self.register_buffer("sparse_weight", torch.zeros(sparse_dim, out_dim))
         self.register_buffer("dense_weight", torch.zeros(self.dense_dim, out_dim))
         self.register_buffer("bias", torch.zeros(out_dim))
+
+    def check_buffers(self) -> None:
+        """Refuse weights from a stranger that would make it compute without end. Raises ValueError."""
+        if not 1 <= int(self.longest) <= LONGEST:
+            raise ValueError("longest")
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, O)."""

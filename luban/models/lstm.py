@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from luban.layers.dense import Share, Width
+from luban.layers.dense import Share, Width, Widths
 from luban.layers.texts import Texts
 
 ROLE, TAKES, MANY = "encoder", ("text", "series"), ("text",)
@@ -35,7 +35,7 @@ class LSTM(nn.Module):
 
         embedding: Width = 64
         """Width of a token's vector; a series enters as it is."""
-        hidden: tuple[Width, ...] = (64,)
+        hidden: Widths = (64,)
         """Width of each layer, of each direction."""
         bidirectional: bool = True
         """Read both ways (Graves and Schmidhuber 2005)."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from luban.layers.dense import Activation, Share, Width, dense
+from luban.layers.dense import Activation, Share, Width, Widths, dense
 
 ROLE, TAKES = "encoder", ("number", "category", "tags", "date", "image", "series")
 MANY = ("number", "category", "tags", "date", "image", "series")
@@ -31,7 +32,7 @@ class MLP(nn.Module):
     class Config:
         """Widths, and how columns enter."""
 
-        hidden: tuple[Width, ...] = (256, 256)
+        hidden: Widths = (256, 256)
         """Widths of the layers; none = the columns go straight to the head."""
         activation: Activation = "relu"
         """After each layer."""
@@ -41,11 +42,11 @@ class MLP(nn.Module):
         """`plr`: sines and cosines of learnt frequencies, then a linear layer and ReLU per number; `plain`: as they are."""
         num_frequencies: Width = 24
         """Frequencies per number."""
-        frequency_scale: float = 0.6
+        frequency_scale: Annotated[float, Gt(0), Le(1000)] = 0.6
         """Standard deviation of the first frequencies, on standardised numbers."""
         number_dim: Width = 12
         """Width of a number's embedding."""
-        category_dim: int | None = None
+        category_dim: Width | None = None
         """Width of a category's embedding; left out, 1.6 · K^0.56 for K names, at most 64."""
 
     def __init__(self, config: MLP.Config, specs: dict[str, dict[str, Any]]) -> None:

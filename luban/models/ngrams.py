@@ -6,12 +6,13 @@ B batch, T tokens, G n-grams, D width. Joulin et al. 2017, "Bag of tricks for ef
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le, MaxLen
 from torch import Tensor, nn
 
-from luban.layers.dense import Share, Width
+from luban.layers.dense import Buckets, Share, Width
 from luban.layers.hashing import hashed_ngrams
 
 ROLE, TAKES, MANY = "encoder", ("text",), ("text",)
@@ -33,9 +34,9 @@ class Ngrams(nn.Module):
     class Config:
         """Which n-grams, how many, how wide."""
 
-        ngrams: tuple[int, ...] = (1, 2, 3)
+        ngrams: Annotated[tuple[Annotated[int, Ge(1), Le(16)], ...], MaxLen(16)] = (1, 2, 3)
         """Lengths of the n-grams of tokens."""
-        buckets: Width = 2**17
+        buckets: Buckets = 2**17
         """Rows of the table that n-grams are hashed into."""
         width: Width = 32
         """Width of an n-gram's vector."""

@@ -7,12 +7,13 @@ Coleman et al. 2017 (DAWNBench).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Le, MaxLen
 from torch import Tensor, nn
 
-from luban.layers.dense import ACTIVATIONS, Activation, Share, Width
+from luban.layers.dense import ACTIVATIONS, Activation, Share, Width, Widths
 
 ROLE, TAKES = "encoder", ("image",)
 SIZES = {
@@ -34,9 +35,9 @@ class ResNet(nn.Module):
 
         stem: Width = 16
         """Maps of the first convolution."""
-        channels: tuple[Width, ...] = (32, 64, 128)
+        channels: Widths = (32, 64, 128)
         """Maps of each stage."""
-        blocks: tuple[int, ...] = (1, 0, 1)
+        blocks: Annotated[tuple[Annotated[int, Ge(0), Le(64)], ...], MaxLen(64)] = (1, 0, 1)
         """Residual blocks of each stage, two convolutions each."""
         activation: Activation = "relu"
         """After each convolution."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.errors import RecipeError
-from luban.layers.dense import Share, Width
+from luban.layers.dense import Count, Share, Width
 from luban.layers.texts import Texts
 from luban.messages import tr
 
@@ -38,11 +38,11 @@ class Transformer(nn.Module):
 
         width: Width = 128
         """Width of a token's vector."""
-        layers: Width = 2
+        layers: Count = 2
         """Layers of attention and feed-forward."""
-        heads: Width = 4
+        heads: Count = 4
         """Attention heads; they divide the width."""
-        expansion: Width = 4
+        expansion: Count = 4
         """Width of the feed-forward layer over the width."""
         dropout: Share = 0.2
         """Share of values dropped after each sublayer and of the tokens' vectors."""

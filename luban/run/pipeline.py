@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from luban import recipe as recipes
+from luban.bundle.fingerprint import fingerprint
 from luban.bundle.write import write as write_bundle
 from luban.data.prepare import ROW, Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
@@ -137,7 +138,8 @@ class Work:
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
             )
             self.tell("stage", name="bundle")
-            write_bundle(run.bundle, self.recipe, chosen.task, chosen.net, report=report, rows=golden_rows(prepared))
+            known = fingerprint(prepared.examples["train"], [prepared.examples["validation"], prepared.examples["test"]])
+            write_bundle(run.bundle, self.recipe, chosen.task, chosen.net, report=report, rows=golden_rows(prepared), fingerprint=known)
             write_report(report, run.folder)
         run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
         return run

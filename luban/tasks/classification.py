@@ -22,6 +22,7 @@ from luban.errors import DataError, RecipeError, warn
 from luban.kinds.category import MISSING, UNSEEN, Category
 from luban.kinds.tags import Tags
 from luban.messages import tr
+from luban.schema import validate
 from luban.supervised import TARGET
 from luban.task import Loss, Split
 
@@ -68,6 +69,14 @@ class Classification:
         class_weight: Literal["none", "balanced"] = "none"
         """`balanced` weighs each label by the inverse of its share."""
 
+    @dataclass(frozen=True, kw_only=True)
+    class State:
+        """What was fitted."""
+
+        inputs: dict[str, dict[str, Any]]
+        target: dict[str, Any]
+        weights: tuple[Annotated[float, Ge(0)], ...] | None
+
     split = Split(by="stratified")
     metrics = ("accuracy", "micro_f1", "macro_f1", "auc", "log_loss", "ece")
 
@@ -86,6 +95,14 @@ class Classification:
                 "L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target
             )
         supervised.check_model(config.inputs, config.model, where)
+
+    def check_state(self) -> None:
+        """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
+        state = validate(self.State, self.state, where="state.json")
+        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("category", "tags"))
+        fewest = 1 if self.multi_label else 2
+        if len(self.labels) < fewest or (state.weights is not None and len(state.weights) != len(self.labels)):
+            raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: weights")
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
         """Specs of the inputs and the labels. Raises DataError L230 where there are fewer than two labels."""

@@ -19,6 +19,7 @@ from luban.columns import Columns
 from luban.errors import DataError, RecipeError, warn
 from luban.kinds.number import Number
 from luban.messages import tr
+from luban.schema import validate
 from luban.supervised import TARGET
 from luban.task import Loss, Split
 
@@ -54,6 +55,13 @@ class Regression:
         target_scale: Literal["standard", "none"] = "standard"
         """Whether the network learns the standardised number; answers are in the user's unit either way."""
 
+    @dataclass(frozen=True, kw_only=True)
+    class State:
+        """What was fitted."""
+
+        inputs: dict[str, dict[str, Any]]
+        target: dict[str, Any]
+
     split = Split(by="random")
     metrics = ("rmse", "mae", "r2")
 
@@ -72,6 +80,11 @@ class Regression:
                 "L112", tr("the target stands among the inputs"), where=f"{where}: inputs.{config.target}", received=config.target
             )
         supervised.check_model(config.inputs, config.model, where)
+
+    def check_state(self) -> None:
+        """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
+        state = validate(self.State, self.state, where="state.json")
+        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("number",))
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
         """Specs of the inputs and the scale of the target. Raises DataError L231 where no row has a number."""

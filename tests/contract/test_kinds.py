@@ -57,6 +57,16 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@every
+def test_what_is_fitted_is_what_a_bundle_may_hold(kind: str) -> None:
+    one, _, spec = made(kind)
+    held = {key: value for key, value in json.loads(json.dumps(spec)).items() if key != "kind"}
+    validate(one.Fitted, held, where="spec")
+    for key in held:
+        with pytest.raises(RecipeError):
+            validate(one.Fitted, held | {key: {"a": [{}]}}, where="spec")
+
+
 def test_every_kind_is_tested() -> None:
     assert set(COLLATED) == set(KINDS)
     assert {*WRONG, *NEVER_WRONG} == set(KINDS)

@@ -65,6 +65,16 @@ def test_fits_and_its_state_is_json(case: Case) -> None:
     assert task.state is None, "fit has a side effect"
 
 
+@supervised
+def test_a_state_of_its_own_is_accepted_and_another_refused(case: Case) -> None:
+    task = ready(case).task
+    state = json.loads(json.dumps(task.state))
+    type(task)(task.config, state).check_state()
+    for wrong in (None, {}, [], state | {"more": 1}, state | {"inputs": {}}, state | {"target": {"kind": "text"}}):
+        with pytest.raises(RecipeError):
+            type(task)(task.config, wrong).check_state()
+
+
 @every
 @pytest.mark.parametrize("cut", [7, 29])
 def test_encoding_in_chunks_is_encoding_the_whole(case: Case, cut: int) -> None:

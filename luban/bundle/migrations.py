@@ -1,0 +1,50 @@
+"""Bundles of older formats, made new while they are read: each step leads from one format to the next, nothing is written.
+
+1 · 2026: the first
+2 · 2026: tokenizers stand in tokenizers.json instead of as text within state.json; fingerprint.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from luban.messages import tr
+
+Parts = dict[str, Any]  # file name -> its value
+
+
+def migrate(parts: Parts, number: int) -> Parts:
+    """The parts as the newest format has them."""
+    for step in STEPS[number - 1 :]:
+        parts = step(parts)
+    return parts
+
+
+def tokenizers_apart(parts: Parts) -> Parts:
+    """1 -> 2."""
+    state, tokenizers = take_tokenizers(parts["state.json"])
+    return parts | {"state.json": state, "tokenizers.json": tokenizers}
+
+
+STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart,)
+
+
+def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:
+    """The state without its columns' tokenizers, and these by column."""
+    inputs = (state or {}).get("inputs", {})
+    found = {column: json.loads(spec["tokenizer"]) for column, spec in inputs.items() if "tokenizer" in spec}
+    if not found:
+        return state, {}
+    bare = {column: {key: value for key, value in spec.items() if key != "tokenizer"} for column, spec in inputs.items()}
+    return state | {"inputs": bare}, found
+
+
+def put_tokenizers(state: Any, tokenizers: dict[str, Any]) -> Any:
+    """The state as the task knows it. Raises ValueError where a tokenizer stands in both, or belongs to no column."""
+    specs = (state or {}).get("inputs", {})
+    if not tokenizers.keys() <= specs.keys() or any("tokenizer" in spec for spec in specs.values()):
+        raise ValueError(tr("a tokenizer stands where none belongs"))
+    held = {column: {"tokenizer": json.dumps(found, ensure_ascii=False)} for column, found in tokenizers.items()}
+    return state | {"inputs": {column: spec | held.get(column, {}) for column, spec in specs.items()}} if held else state
