@@ -77,23 +77,25 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_a_checkpoint(folder: Path, after: str, process: subprocess.Popen[str]) -> str:
-    """The name of the newest one, once it is not that."""
-    while process.poll() is None:
-        names = sorted(path.name for path in folder.glob("run/checkpoints/step-*"))
-        if names and names[-1] != after:
-            return names[-1]
+def newest(folder: Path) -> str:
+    """The name of the newest checkpoint."""
+    return max((path.name for path in folder.glob("run/checkpoints/step-*")), default="")
+
+
+def wait_for_a_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Until there is a newer one."""
+    before = newest(folder)
+    while newest(folder) == before:
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    raise AssertionError(process.communicate()[1])
 
 
 def test_two_trainers_and_both_signals_with_real_processes(tmp_path: Path) -> None:
     write_recipe(tmp_path)
-    newest = ""
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         first = start(tmp_path)
         try:
-            newest = wait_for_a_checkpoint(tmp_path, newest, first)
+            wait_for_a_checkpoint(tmp_path, first)
             if number == signal.SIGTERM:
                 _, said = (second := start(tmp_path)).communicate(timeout=120)
                 assert second.returncode == 4
