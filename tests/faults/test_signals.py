@@ -82,20 +82,22 @@ def newest(folder: Path) -> str:
     return max((path.name for path in folder.glob("run/checkpoints/step-*")), default="")
 
 
-def wait_for_a_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
-    """Until there is a newer one."""
-    before = newest(folder)
-    while newest(folder) == before:
-        assert process.poll() is None, process.communicate()[1]
+def wait_for_a_checkpoint(folder: Path, after: str, process: subprocess.Popen[str]) -> None:
+    """Until there is one that was not there before."""
+    while process.poll() is None:
+        if newest(folder) > after:
+            return
         time.sleep(0.05)
+    raise AssertionError(process.communicate()[1])
 
 
 def test_two_trainers_and_both_signals_with_real_processes(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = newest(tmp_path)
         first = start(tmp_path)
         try:
-            wait_for_a_checkpoint(tmp_path, first)
+            wait_for_a_checkpoint(tmp_path, before, first)
             if number == signal.SIGTERM:
                 _, said = (second := start(tmp_path)).communicate(timeout=120)
                 assert second.returncode == 4
