@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test slow check format docs clean
+.PHONY: demo test slow prove check format docs clean
 
 demo: $(VENV)/.installed
 	@BIN=$(BIN) sh scripts/demo
@@ -15,6 +15,9 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
+prove: $(VENV)/.dev
+	$(BIN)/python scripts/prove.py
+
 check: $(VENV)/.dev
 	BIN=$(BIN) sh scripts/check
 
@@ -24,6 +27,7 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/prove.py --docs
 	$(BIN)/mkdocs build --strict
 
 $(VENV)/bin/python:

@@ -31,6 +31,12 @@ def translations() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def prove() -> ModuleType:
+    """scripts/prove.py."""
+    return script("prove")
+
+
+@pytest.fixture(scope="session")
 def reference() -> ModuleType:
     """scripts/reference.py."""
     return script("reference")
