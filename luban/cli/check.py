@@ -24,6 +24,7 @@ def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Check. Raises DataError where a finding is an error, L215 where too many records can't be read."""
     import polars as pl
 
+    from luban.data.accounting import rows_without_target
     from luban.data.checks import checks
     from luban.data.prepare import all_rejects, cut_short, open_source, splitting_of, target_of, used_columns
     from luban.data.splits import divide
@@ -33,16 +34,18 @@ def command(recipe: Path, sets: tuple[str, ...], as_json: bool) -> None:
     parts = divide(source.table, splitting_of(completed), target=target_of(completed), seed=completed.training.seed, given=source.splits)
     kinds = {column: section["kind"] for column, section in completed.inputs.items()}
     findings = checks(source.table, kinds, target_of(completed), parts, completed.task["kind"])
-    rejects = [asdict(reject) for reject in source.rejects]
+    rejects, usable = [asdict(reject) for reject in source.rejects], 0
     if all(finding.level != "error" for finding in findings):
         task, table = completed.make_task(), source.table.select(used_columns(completed, source.table))
         task = type(task)(task.config, task.fit(table.filter(pl.Series(parts == 0))))
         rows = task.encode(table)
-        rejects = all_rejects(rows, source)
+        without, listed = rows_without_target(rows, source, target_of(completed))
+        rejects, usable = all_rejects(rows, source) + listed, len(rows) - without
         findings += cut_short(rows, task.state)
     facts = {
         "found": source.found,
         "rows": len(source.table),
+        "usable": usable,
         "inputs": kinds,
         "findings": [asdict(f) for f in findings],
         "rejects": rejects,
