@@ -1,0 +1,70 @@
+"""One look at recipe and data: read, divide, check, encode; nothing is trained but what judges the labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from luban.data.accounting import rows_without_target
+from luban.data.checks import Finding, Subject, examine
+from luban.data.checks.finding import ok
+from luban.data.prepare import all_rejects, cut_short, divided_by, open_source, splitting_of, target_of, used_columns
+from luban.data.source import Source
+from luban.data.splits import divide
+from luban.inspection.suspects import Suspects
+from luban.inspection.suspects import suspects as find_suspects
+from luban.messages import said
+from luban.recipe import Recipe
+
+MANY_SUSPECTS = 0.02  # of the judged rows
+
+
+@dataclass(frozen=True)
+class CheckUp:
+    """All that was found."""
+
+    recipe: Recipe  # completed
+    source: Source
+    subject: Subject
+    findings: list[Finding]
+    rejects: list[dict[str, Any]]
+    usable: int  # rows that were read, encoded and have a target
+    suspects: Suspects | None
+
+
+def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
+    """Look at everything; `suspects`: at the labels too, by a small model. Raises DataError L2xx where nothing can be looked at."""
+    source, recipe = open_source(recipe)
+    target = target_of(recipe)
+    parts = divide(source.table, splitting_of(recipe), target=target, seed=recipe.training.seed, given=source.splits)
+    kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
+    subject = Subject(source.table, kinds, target, parts, recipe.task["kind"], divided_by(recipe, source))
+    findings, rejects, usable = examine(subject), [asdict(reject) for reject in source.rejects], 0
+    if any(finding.level == "error" for finding in findings):
+        return CheckUp(recipe, source, subject, findings, rejects, usable, None)
+    task, table = recipe.make_task(), source.table.select(used_columns(recipe, source.table))
+    task = type(task)(task.config, task.fit(table.filter(pl.Series(parts == 0))))
+    rows = task.encode(table)
+    without, listed = rows_without_target(rows, source, target)
+    found = find_suspects(recipe, subject) if suspects else None
+    findings += [*cut_short(rows, task.state), *([doubt(found, str(target))] if found else [])]
+    return CheckUp(recipe, source, subject, findings, all_rejects(rows, source) + listed, len(rows) - without, found)
+
+
+def doubt(found: Suspects, target: str) -> Finding:
+    """What the suspect labels say together."""
+    share = len(found.rows) / max(1, found.looked_at)
+    counted = {"count": f"{len(found.rows):,}", "rows": f"{found.looked_at:,}", "share": f"{share:.1%}"}
+    if share <= MANY_SUSPECTS:
+        return ok(said("label errors"), said("{count} of {rows} labels look wrong ({share})", **counted))
+    detail = said("{count} of {rows} labels look wrong ({share})", **counted)
+    return Finding(
+        "W260",
+        "warning",
+        said("label errors"),
+        detail,
+        said("read the surest of them in the data report; a hard row looks the same"),
+        target,
+    )
