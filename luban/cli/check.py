@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from luban.cli.output import as_json_option, findings_table, quiet_option, show
-from luban.errors import DataError, RecipeError
+from luban.errors import DataError
 from luban.messages import tr
 
 MOST_REJECTS = 20
@@ -32,9 +32,7 @@ def command(recipe: Path, sets: tuple[str, ...], report: Path | None, as_json: b
     from luban.recipe import read
 
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise RecipeError(
-            "L192", tr("the data report is a page"), where="luban check --report", received=str(report), fix="data-report.html"
-        )
+        raise click.BadParameter(tr("the data report is a page: name it FILE.html"), param_hint="--report")
     done = check_up(read(recipe, sets), suspects=report is not None)
     facts = {
         "found": done.source.found,

@@ -27,7 +27,7 @@ def near_pairs(texts: Sequence[str], first: np.ndarray | None = None) -> list[tu
     places = np.array([place for place, text in enumerate(texts) if len(text) >= RUN], np.int64)
     if len(places) < 2:
         return []
-    runs, starts = runs_of([texts[place] for place in places])
+    runs, starts = runs_of([texts[int(place)] for place in places])
     signatures = signatures_of(runs, starts)
     rank = np.zeros(len(places), np.int64) if first is None else np.asarray(first)[places]
     left, right = candidates(signatures, rank)

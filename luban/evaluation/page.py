@@ -14,7 +14,7 @@ from luban.evaluation.svg import tidy
 from luban.messages import language
 
 HERE = Path(__file__).parent
-FILTERS = ("figure", "whole", "percent", "short", "duration", "memory", "cut", "said", "answered", "moment")
+FILTERS = ("figure", "round4", "whole", "percent", "short", "duration", "memory", "cut", "said", "answered", "moment")
 MOST_BYTES = 2_000_000
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from luban.evaluation.svg import Board, Pair, tidy
+from luban.evaluation.figures import round4
+from luban.evaluation.svg import Board, Pair
 
 WIDTH, HEIGHT = 320, 116
 DAY_S = 86_400
@@ -16,23 +17,18 @@ DAY_S = 86_400
 def of_column(column: dict[str, Any], labelled_by: str) -> Markup | None:
     """The column's histogram: of its numbers, its days, or its lengths."""
     if found := column.get("histogram"):
-        return bars(found, [tidy(rounded(edge)) for edge in ends(found)], labelled_by)
+        return bars(found, [round4(edge) for edge in ends(found)], labelled_by)
     if found := column.get("dates"):
         return bars(found, [day(edge) for edge in ends(found)], labelled_by)
     if found := column.get("lengths"):
         unit: Pair = ("characters", "字符") if column["kind"] == "text" else ("steps or items", "步或项")
-        return bars(found, [tidy(rounded(edge)) for edge in ends(found)], labelled_by, unit=unit)
+        return bars(found, [round4(edge) for edge in ends(found)], labelled_by, unit=unit)
     return None
 
 
 def ends(found: dict[str, Any]) -> tuple[float, float]:
     """The least and the largest value, which stand in the outermost bins."""
     return found["least"], found["most"]
-
-
-def rounded(value: float) -> float:
-    """Four digits."""
-    return float(f"{value:.4g}")
 
 
 def day(seconds: float) -> str:

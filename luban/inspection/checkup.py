@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from luban.columns import Columns
 from luban.data.accounting import rows_without_target
-from luban.data.checks import Finding, Subject, examine
+from luban.data.checks import Finding, Subject, by_weight, examine
 from luban.data.checks.finding import ok
 from luban.data.prepare import all_rejects, cut_short, divided_by, open_source, splitting_of, target_of, used_columns
 from luban.data.source import Source
-from luban.data.splits import divide
+from luban.data.splits import TRAIN, divide
+from luban.errors import DataError
 from luban.inspection.suspects import Suspects
 from luban.inspection.suspects import suspects as find_suspects
 from luban.messages import said
 from luban.recipe import Recipe
 
 MANY_SUSPECTS = 0.02  # of the judged rows
+MOST_ENCODED = 20_000  # rows in whole
+FAULTLESS = ("text", "category")  # kinds that read whatever stands in a cell
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,34 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
     findings, rejects, usable = examine(subject), [asdict(reject) for reject in source.rejects], 0
     if any(finding.level == "error" for finding in findings):
         return CheckUp(recipe, source, subject, findings, rejects, usable, None)
-    task, table = recipe.make_task(), source.table.select(used_columns(recipe, source.table))
-    task = type(task)(task.config, task.fit(table.filter(pl.Series(parts == 0))))
-    rows = task.encode(table)
+    rows, cut = encoded(recipe, source.table.select(used_columns(recipe, source.table)), parts)
     without, listed = rows_without_target(rows, source, target)
     found = find_suspects(recipe, subject) if suspects else None
-    findings += [*cut_short(rows, task.state), *([doubt(found, str(target))] if found else [])]
+    findings = by_weight([*findings, *cut, *([doubt(found, str(target))] if found else [])])
     return CheckUp(recipe, source, subject, findings, all_rejects(rows, source) + listed, len(rows) - without, found)
+
+
+def encoded(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray) -> tuple[Columns, list[Finding]]:
+    """Every row encoded, and what is cut short; of a large table, texts and names by a sample: nothing in them can be at fault."""
+    task = recipe.make_task()
+    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs"):
+        task = fitted(task, table, parts)
+        rows = task.encode(table)
+        return rows, cut_short(rows, task.state)
+    faulty = {column: section for column, section in recipe.inputs.items() if section["kind"] not in FAULTLESS}
+    rows = fitted(type(task)(replace(task.config, inputs=faulty)), table, parts).encode(table)
+    step = -(-table.height // MOST_ENCODED)
+    some = table.gather_every(step)
+    try:
+        task = fitted(task, some, parts[::step])
+    except DataError:  # the sample lacks a label or a text that the table has
+        return rows, []
+    return rows, cut_short(task.encode(some), task.state)
+
+
+def fitted(task: Any, table: pl.DataFrame, parts: np.ndarray) -> Any:
+    """The task, fitted on the training rows."""
+    return type(task)(task.config, task.fit(table.filter(pl.Series(parts == TRAIN))))
 
 
 def doubt(found: Suspects, target: str) -> Finding:

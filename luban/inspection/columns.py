@@ -15,6 +15,7 @@ from luban.evaluation.thumbnails import thumbnail
 MOST_COLUMNS = 100
 MOST_BARS = 12
 MOST_BINS = 24
+STRETCHED = 1.5
 MOST_PICTURES = 200  # whose headers are read for the size
 NUM_THUMBNAILS = 6
 LARGEST_CELL = 60
@@ -59,11 +60,13 @@ def distinct(subject: Subject, name: str) -> int:
 
 
 def spread(subject: Subject, name: str, kind: str) -> Facts:
-    """A histogram, bars, or lengths, as the kind has it; numbers that are personal are counted only."""
+    """A histogram, bars, or lengths, as the kind has it; of a column that holds personal data instead of texts nothing is shown."""
     series = subject.table[name].drop_nulls()
     if not len(series):
         return {}
-    if kind in ("number", "date") and not subject.found["personal"][0].get(name):
+    if kind != "text" and subject.found["personal"][0].get(name):
+        return {}
+    if kind in ("number", "date"):
         return of_dates(series) if kind == "date" else of_numbers(series)
     if kind == "text" and series.dtype == pl.String:
         return {"lengths": histogram(series.str.len_chars().cast(pl.Float64).to_numpy()), "examples": examples(series)}
@@ -118,18 +121,16 @@ def picture(cell: Any) -> str | None:
 
 
 def histogram(values: np.ndarray) -> Facts:
-    """Edges and counts; the outermost hundredth of each side joins the last bin, that the rest may be seen."""
+    """Edges and counts; where a hundredth on either side stretches the axis, it joins the outermost bin, that the rest may be seen."""
+    least, most = float(values.min()), float(values.max())
     low, high = (float(edge) for edge in np.quantile(values, [0.01, 0.99]))
-    low, high = (float(values.min()), float(values.max())) if low == high else (low, high)
-    whole = bool((values == np.floor(values)).all())
-    bins = int(min(MOST_BINS, max(1, high - low + 1))) if whole else MOST_BINS
-    edges = (
-        np.linspace(low - 0.5, high + 0.5, bins + 1)
-        if whole and bins < MOST_BINS
-        else np.linspace(low, high if high > low else low + 1, bins + 1)
-    )
+    if high <= low or most - least <= STRETCHED * (high - low):
+        low, high = least, most
+    edges = np.linspace(low, high if high > low else low + 1, MOST_BINS + 1)
+    if high - low < MOST_BINS and bool((values == np.floor(values)).all()):
+        edges = np.arange(low, high + 2) - 0.5  # a bar for each whole number
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "least": float(values.min()), "most": float(values.max())}
+    return {"edges": edges.tolist(), "counts": counts.tolist(), "least": least, "most": most}
 
 
 def bars(names: pl.Series) -> Facts:

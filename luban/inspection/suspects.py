@@ -27,7 +27,7 @@ from luban.recipe import Recipe
 from luban.supervised import FLAT_KINDS
 from luban.training.solving import solve
 
-MOST_ROWS = 3_000
+MOST_ROWS = 2_000
 FOLDS = 4
 FEWEST = 8  # rows of a label, below which it is not judged
 MOST_LABELS = 50
@@ -59,7 +59,7 @@ class Suspects:
 
 
 def suspects(recipe: Recipe, subject: Subject) -> Suspects | None:
-    """Suspect labels among at most 3,000 rows; None where the task has no single labels, or too few or too many of them."""
+    """Suspect labels among at most 2,000 rows; None where the task has no single labels, or too few or too many of them."""
     labels = subject.labels
     if labels is None or recipe.task["kind"] != "classification":
         return None

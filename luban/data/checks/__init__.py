@@ -19,7 +19,7 @@ from luban.data.checks.near import near_images, near_texts
 from luban.data.checks.privacy import personal_data
 from luban.data.checks.sharing import groups, times
 
-__all__ = ["Finding", "Subject", "checks", "examine"]
+__all__ = ["Finding", "Subject", "by_weight", "checks", "examine"]
 
 Check = Callable[[Subject], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -42,6 +42,10 @@ def examine(subject: Subject) -> list[Finding]:
 
 
 def run(which: tuple[Check, ...], subject: Subject) -> list[Finding]:
-    """Findings in the order of their weight."""
-    found = [finding for check in which for finding in check(subject)]
-    return sorted(found, key=lambda finding: ORDER[finding.level])
+    """What each of them finds."""
+    return by_weight([finding for check in which for finding in check(subject)])
+
+
+def by_weight(findings: list[Finding]) -> list[Finding]:
+    """Errors first, what is well last."""
+    return sorted(findings, key=lambda finding: ORDER[finding.level])

@@ -14,7 +14,7 @@ ALIKE = 0.9999  # correlation from which an input is the target over again
 EXPLAINED = 0.999  # of the target's variance, by the means of a column's values
 LIFT = 0.98  # share of the majority's errors that one column alone takes away
 FEWEST = 8
-MOST_ROWS = 200_000
+MOST_ROWS = 50_000
 MOST_CLASSES, ROWS_A_LEAF = 50, 20
 LARGEST = 1e30  # as the kind number has it
 
@@ -38,7 +38,7 @@ def giveaways(subject: Subject) -> Iterator[Finding]:
 
 
 def gives_away(subject: Subject, name: str) -> bool:
-    """Whether the target follows from this column, judged on at most 200,000 rows."""
+    """Whether the target follows from this column, judged on at most 50,000 rows."""
     step = -(-subject.table.height // MOST_ROWS)
     series, answers = (subject.table[column].gather_every(step) for column in (name, str(subject.target)))
     known = series.is_not_null() & answers.is_not_null()

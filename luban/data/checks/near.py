@@ -46,17 +46,11 @@ def near_texts(subject: Subject) -> Iterator[Finding]:
     for name, kind in subject.inputs.items():
         if kind != "text" or subject.table[name].dtype != pl.String:
             continue
-        texts = plain(subject.table[name].str.slice(0, MOST_CHARACTERS).fill_null(""))
         rows = sampled(subject, long_enough(subject.table[name]), MOST_TEXTS)
-        splits = subject.splits[rows]
+        cells, splits = subject.table[name][rows], subject.splits[rows]
         pairs = [
-            Pair(
-                name,
-                *later_first(subject, int(rows[a]), int(rows[b])),
-                likeness,
-                subject.table[name][int(rows[a])] == subject.table[name][int(rows[b])],
-            )
-            for a, b, likeness in near_pairs(texts[rows].to_list(), splits)
+            Pair(name, *later_first(subject, int(rows[a]), int(rows[b])), likeness, cells[a] == cells[b])
+            for a, b, likeness in near_pairs(plain(cells.str.slice(0, MOST_CHARACTERS)).to_list(), splits)
         ]
         yield from told(subject, "W255", name, Near(pairs, int((splits != TRAIN).sum()), int((splits == TRAIN).sum())))
 
