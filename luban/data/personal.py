@@ -13,6 +13,7 @@ from datetime import date
 import polars as pl
 
 MOST_EXAMPLES = 3
+MOST_CHARACTERS = 2_000  # of a cell, from its start
 MOSTLY = 0.95  # of a column of bare numbers, the share that must fit: digits alone fit by chance
 FILES = {"png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "css", "js", "html", "zip", "pdf", "txt", "csv"}
 PROVINCES = {*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83}
@@ -48,7 +49,7 @@ def personal(series: pl.Series) -> list[Found]:
     if not (series.dtype == pl.String or series.dtype.is_integer()):
         return []
     bare = series.dtype.is_integer()
-    cells = series.drop_nulls().cast(pl.String)
+    cells = series.drop_nulls().cast(pl.String).str.slice(0, MOST_CHARACTERS)
     if not len(cells) or (bare and not cells.str.contains(r"^\d{11,19}$").any()):
         return []
     found = []
@@ -130,7 +131,7 @@ def is_telephone(value: str) -> bool:
 SHAPES = (
     Shape("email", re.compile(r"(?<![\w.+\-@/])[\w.+\-]{1,64}@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,24}(?![\w\-@]|\.\w)", re.ASCII), is_email, "@"),
     Shape("resident_id", re.compile(ALONE + r"[1-8]\d{16}[\dXx]" + END, re.ASCII), is_resident_id, r"\d{17}"),
-    Shape("bank_card", re.compile(ALONE + r"\d{4,6}(?:[ \-]?\d{4,6}){2,3}(?:[ \-]?\d{1,3})?" + END, re.ASCII), is_card, r"\d{4}"),
+    Shape("bank_card", re.compile(ALONE + r"\d{4,6}(?:[ \-]?\d{4,6}){2,3}(?:[ \-]?\d{1,3})?" + END, re.ASCII), is_card, r"\d{4}[ \-]?\d{4}"),
     Shape("mobile", re.compile(r"(?<![\w.\-/#])(?:\+?86[ \-]?)?1[3-9]\d[ \-]?\d{4}[ \-]?\d{4}" + END, re.ASCII), is_mobile, r"1[3-9]\d[ \-]?\d{4}"),
     Shape("social_security", re.compile(ALONE + r"\d{3}-\d{2}-\d{4}" + END, re.ASCII), is_social_security, r"\d{3}-\d{2}-\d{4}"),
     Shape("telephone", re.compile(r"(?<![\w.\-/#+])(?:\+[1-9]\d{0,2}(?:[ \-]?\(?\d{1,4}\)?){2,5}|\([2-9]\d{2}\) ?[2-9]\d{2}-\d{4}|[2-9]\d{2}-[2-9]\d{2}-\d{4})" + END, re.ASCII), is_telephone, r"\+[1-9]|\d{3}-\d{4}"),

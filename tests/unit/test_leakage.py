@@ -77,6 +77,18 @@ def test_a_target_of_regression_in_another_scale() -> None:
     assert where(found(by_name, {"z": "number", "name": "category"}, task="regression"), "W252") == ["name"]
 
 
+@pytest.mark.parametrize(("repeated", "missing", "expected"), [(0, 0, ["order_id", "ticket"]), (5, 7, ["order_id", "ticket"]), (60, 0, [])])
+def test_ids_with_gaps_and_a_few_repetitions(repeated: int, missing: int, expected: list[str]) -> None:
+    numbers_of = rng().permutation(N * 7)[:N]
+    numbers_of[:repeated] = numbers_of[-1]
+    table = numbers().with_columns(order_id=pl.Series(numbers_of), ticket=pl.Series([f"T{i}" for i in numbers_of]))
+    table = table.with_columns(
+        pl.when(pl.int_range(N) >= missing + 100).then("order_id").otherwise(pl.when(pl.int_range(N) < 100).then("order_id"))
+    )
+    findings = found(table, {"x": "number", "order_id": "number", "ticket": "category"})
+    assert where(findings, "W243") == expected
+
+
 # --- groups, time
 
 

@@ -12,6 +12,7 @@ from luban.messages import said
 
 MOST_CATEGORIES = 10_000
 MANY_MISSING = 0.5
+NAMING = 0.99  # of the known values, the share that differs from all others in an id
 
 
 def missing_values(subject: Subject) -> Iterator[Finding]:
@@ -66,25 +67,17 @@ def ids(subject: Subject) -> Iterator[Finding]:
     """Inputs that name the row instead of describing it."""
     for name, kind in subject.inputs.items():
         series = subject.table[name]
-        if (
-            series.null_count()
-            or subject.table.height < 8
-            or kind not in ("number", "category")
-            or not (series.dtype.is_integer() or series.dtype == pl.String)
-        ):
+        known = series.is_not_null()
+        rows = int(known.sum())
+        if rows < 8 or kind not in ("number", "category") or not (series.dtype.is_integer() or series.dtype == pl.String):
             continue
-        if subject.key_of(name).n_unique() < len(series):
+        distinct = subject.key_of(name).filter(known).n_unique()
+        if distinct < NAMING * rows:
             continue
-        counting = series.dtype.is_integer() and int(series.max()) - int(series.min()) == len(series) - 1  # pyright: ignore[reportArgumentType]
+        counting = series.dtype.is_integer() and distinct == rows == int(series.max()) - int(series.min()) + 1  # pyright: ignore[reportArgumentType]
         if counting or ID_NAME.search(name) or series.dtype == pl.String:
-            yield Finding(
-                "W243",
-                "warning",
-                said("id"),
-                said("a different value in every row: an id, not a property"),
-                said("leave the column out"),
-                name,
-            )
+            detail = said("{distinct} different values in {rows} rows: an id, not a property", distinct=f"{distinct:,}", rows=f"{rows:,}")
+            yield Finding("W243", "warning", said("id"), detail, said("leave the column out"), name)
 
 
 def infinities(subject: Subject) -> Iterator[Finding]:
