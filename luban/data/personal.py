@@ -58,7 +58,7 @@ def personal(series: pl.Series) -> list[Found]:
         hits = [hit for cell in able.to_list() if (hit := first(shape, cell))]
         written = bare or bool(cells.str.contains(r"^\d+$").all())
         if hits and (not written or len(hits) >= MOSTLY * len(cells)):
-            found.append(Found(shape.kind, len(hits), [masked(hit) for hit in list(dict.fromkeys(hits))[:MOST_EXAMPLES]]))
+            found.append(Found(shape.kind, len(hits), list(dict.fromkeys(map(masked, hits)))[:MOST_EXAMPLES]))
     return found
 
 

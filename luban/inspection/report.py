@@ -13,6 +13,7 @@ import numpy as np
 
 import luban
 from luban.data.checks import Finding, Subject
+from luban.data.personal import hidden
 from luban.data.source import SPLITS, Source
 from luban.errors import DataError
 from luban.evaluation.figures import json_ready
@@ -74,7 +75,7 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
 
 def reject_facts(reject: dict[str, Any]) -> dict[str, Any]:
     """A reject without what stood there: it may be anybody's."""
-    return {"place": f"{Path(reject['file']).name}:{reject['line']}", "column": reject["column"], "reason": reject["reason"]}
+    return {"place": f"{Path(reject['file']).name}:{reject['line']}", "column": reject["column"], "reason": hidden(reject["reason"])}
 
 
 def suspect_facts(subject: Subject, source: Source, found: Suspects | None) -> dict[str, Any] | None:

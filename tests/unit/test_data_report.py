@@ -124,6 +124,13 @@ def test_nothing_personal_is_shown(tmp_path: Path) -> None:
     assert [secret for secret in SECRETS if secret in everything] == []
 
 
+def test_a_reject_shows_nothing_personal(tmp_path: Path) -> None:
+    frame = table().with_columns(pl.col("price").cast(pl.String))
+    frame[17, "price"] = f"call {SECRETS[0]}"
+    report = data_report(looked(tmp_path, frame))
+    assert report["rejects"]["examples"] == [{"place": "data.csv:19", "column": "price", "reason": "not a number: 'call 1**********'"}]
+
+
 def test_markup_in_the_data_stays_text(tmp_path: Path) -> None:
     frame = table().with_columns(city=pl.when(pl.int_range(N) < 300).then(pl.lit("<script>alert(1)</script>")).otherwise("city"))
     text = page(data_report(looked(tmp_path, frame.rename({"price": "<img src=x>"}), inputs={"city": "category", "<img src=x>": "number"})))
