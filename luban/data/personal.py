@@ -14,6 +14,7 @@ import polars as pl
 
 MOST_EXAMPLES = 3
 MOST_CHARACTERS = 2_000  # of a cell, from its start
+LONGEST = 128  # characters of an e-mail address that is still masked
 MOSTLY = 0.95  # of a column of bare numbers, the share that must fit: digits alone fit by chance
 FILES = {"png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "css", "js", "html", "zip", "pdf", "txt", "csv"}
 PROVINCES = {*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83}
@@ -138,8 +139,9 @@ SHAPES = (
 )  # fmt: skip
 
 
-def hidden(text: str) -> str:
-    """A text with everything personal in it masked."""
+def hidden(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The first `most` characters of a text, everything personal in it masked, also what the cut goes through."""
+    text = text[: most + LONGEST]
     for shape in SHAPES:
         text = shape.pattern.sub(lambda match, shape=shape: masked(match.group()) if shape.holds(match.group()) else match.group(), text)
-    return text
+    return text[:most]

@@ -22,7 +22,8 @@ from luban.messages import said
 from luban.recipe import Recipe
 
 MANY_SUSPECTS = 0.02  # of the judged rows
-MOST_ENCODED = 20_000  # rows in whole
+MOST_ENCODED = 20_000  # rows of a table that is encoded in whole
+SAMPLE = 5_000  # rows of a larger one, to see what is cut short
 FAULTLESS = ("text", "category")  # kinds that read whatever stands in a cell
 
 
@@ -65,7 +66,7 @@ def encoded(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray) -> tuple[Col
         return rows, cut_short(rows, task.state)
     faulty = {column: section for column, section in recipe.inputs.items() if section["kind"] not in FAULTLESS}
     rows = fitted(type(task)(replace(task.config, inputs=faulty)), table, parts).encode(table)
-    step = -(-table.height // MOST_ENCODED)
+    step = -(-table.height // SAMPLE)
     some = table.gather_every(step)
     try:
         task = fitted(task, some, parts[::step])

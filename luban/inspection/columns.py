@@ -9,7 +9,6 @@ import polars as pl
 
 from luban.data.checks import Subject
 from luban.data.personal import hidden
-from luban.errors import shorten
 from luban.evaluation.thumbnails import thumbnail
 
 MOST_COLUMNS = 100
@@ -136,10 +135,7 @@ def histogram(values: np.ndarray) -> Facts:
 def bars(names: pl.Series) -> Facts:
     """The commonest values and how many others there are."""
     counts = names.value_counts(sort=True, name="rows").sort("rows", names.name, descending=[True, False])
-    shown = [
-        [hidden(shorten(name, LARGEST_CELL)[1:-1] if len(name) > LARGEST_CELL else name), rows]
-        for name, rows in counts.head(MOST_BARS).rows()
-    ]
+    shown = [[hidden(name, LARGEST_CELL), rows] for name, rows in counts.head(MOST_BARS).rows()]
     rest = counts["rows"].slice(MOST_BARS)
     return {"values": shown, "others": len(rest), "other_rows": int(rest.sum())}
 
@@ -147,7 +143,7 @@ def bars(names: pl.Series) -> Facts:
 def examples(series: pl.Series) -> list[str]:
     """The shortest, a middle and the longest text, cut."""
     order = series.str.len_chars().arg_sort()
-    return [hidden(series[int(order[place])][:160]) for place in dict.fromkeys((0, len(order) // 2, len(order) - 1))]
+    return [hidden(series[int(order[place])], 160) for place in dict.fromkeys((0, len(order) // 2, len(order) - 1))]
 
 
 def missing_patterns(subject: Subject) -> list[Facts]:
@@ -168,4 +164,4 @@ def class_balance(subject: Subject) -> list[Facts]:
     table = pl.DataFrame({"label": labels, "split": pl.Series(subject.splits.astype(np.int8))}).drop_nulls()
     split = [(pl.col("split") == part).sum().alias(name) for part, name in enumerate(("train", "validation", "test"))]
     counts = table.group_by("label").agg(pl.len().alias("rows"), *split).sort("rows", "label", descending=[True, False])
-    return [row | {"label": hidden(row["label"][:LARGEST_CELL])} for row in counts.head(MOST_COLUMNS).to_dicts()]
+    return [row | {"label": hidden(row["label"], LARGEST_CELL)} for row in counts.head(MOST_COLUMNS).to_dicts()]

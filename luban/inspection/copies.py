@@ -38,19 +38,19 @@ def shown(cell: Any, kind: str) -> Any:
     if isinstance(cell, (int, float, bool)):
         return hidden(str(cell)) if isinstance(cell, int) and abs(cell) >= 10**10 else cell
     text = str(cell.to_list() if isinstance(cell, pl.Series) else cell)
-    return hidden(text[:LARGEST_TEXT]) + ("…" if len(text) > LARGEST_TEXT else "")
+    return hidden(text, LARGEST_TEXT) + ("…" if len(text) > LARGEST_TEXT else "")
 
 
 def exact_copies(subject: Subject, source: Source) -> list[dict[str, Any]]:
     """The rows that stand most often, those in several splits first."""
     if not subject.inputs:
         return []
-    table = pl.DataFrame({"key": subject.keys(), "split": pl.Series(subject.splits)}).with_row_index("row")
-    groups = (
-        table.group_by("key")
-        .agg(pl.col("row").head(4), pl.len().alias("count"), pl.col("split").unique().sort())
-        .filter(pl.col("count") > 1)
+    table = (
+        pl.DataFrame({"key": subject.keys(), "split": pl.Series(subject.splits)})
+        .with_row_index("row")
+        .filter(pl.col("key").is_duplicated())
     )
+    groups = table.group_by("key").agg(pl.col("row").head(4), pl.len().alias("count"), pl.col("split").unique().sort())
     groups = groups.sort(pl.col("split").list.len(), "count", "key", descending=[True, True, False]).head(MOST_EXAMPLES)
     return [
         {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
 
-from luban.data.personal import masked, personal
+from luban.data.personal import hidden, masked, personal
 
 TRUE = {
     "email": ["写信给 li.hua@example.cn 谢谢", "Mail: a_b+c@sub.domain.co.uk.", "<x@y.io>", "联系zhang@163.com"],
@@ -57,6 +59,14 @@ def test_counts_are_of_cells_and_examples_are_masked() -> None:
     assert found[0].examples == ["l*@*******.**"]
     for hit in found:
         assert all(secret not in str(hit.examples) for secret in ("li@", "example", "3812"))
+
+
+@pytest.mark.parametrize("most", range(1, 40))
+def test_a_cut_through_it_shows_nothing(most: int) -> None:
+    text = "call 13812345678 or li.hua@example.cn, thanks"
+    shown = hidden(text, most)
+    assert shown == hidden(text)[:most]
+    assert not re.search(r"\d\d|ua|xample", shown)
 
 
 @pytest.mark.parametrize(("value", "shown"), [("+86 138 1234 5678", "+86 *** **** ****"), ("4111-1111-1111-1111", "4***-****-****-****")])
