@@ -40,3 +40,24 @@ def translations() -> dict[str, str]:
     """English template -> Chinese template."""
     path = Path(__file__).with_name("locale") / "zh.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))["messages"]
+
+
+class Said(str):
+    """A sentence in the reader's language that knows its other one too."""
+
+    both: dict[str, str]
+
+
+def said(template: str, /, **values: Any) -> Said:
+    """As `tr`, and a page that someone else reads later can have it in either language."""
+    spoken = {}
+    for name, form in (("en", template), ("zh", translations().get(template, template))):
+        spoken[name] = form.format(**{key: in_both(value)[name] if isinstance(value, Said) else value for key, value in values.items()})
+    sentence = Said(spoken[language()])
+    sentence.both = spoken
+    return sentence
+
+
+def in_both(text: str) -> dict[str, str]:
+    """Either language of a sentence; of a plain string, itself."""
+    return text.both if isinstance(text, Said) else {"en": text, "zh": text}

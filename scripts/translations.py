@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "luban"
 CHINESE = PACKAGE / "locale" / "zh.toml"
-CALLS = ("tr", "both")
+CALLS = ("tr", "both", "said")
 SUMMARIES = ("tasks", "models", "kinds")  # the first line of these files' docstrings is shown by `luban tasks` and `luban models`
 PASSED_ON = (("cli/models.py", "entry.summary"), ("cli/tasks.py", "entry.summary"))  # the only templates that are no literals
 HAN = re.compile(r"[\u3400-\u9fff]")
@@ -63,7 +63,7 @@ def passed_on() -> list[tuple[str, str]]:
 
 
 def calls() -> Iterator[tuple[str, str | ast.expr]]:
-    """(file:line, template) of each tr(…) and both(…), in the order of files; an expression where it is no literal."""
+    """(file:line, template) of each tr(…), both(…) and said(…), in the order of files; an expression where it is no literal."""
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = imported(tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,3 +47,24 @@ def score(found: dict[str, float | None] | None) -> str:
         return "–"
     edges = f" [{found['low']:.4f}, {found['high']:.4f}]" if found.get("low") is not None else ""
     return f"{found['value']:.4f}{edges}"
+
+
+def findings_table(findings: Sequence[Any]) -> list[str]:
+    """Pass or fail of each look: set to the width of a terminal, or one line each."""
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+    header = [tr("check"), tr("column"), tr("found"), tr("fix")]
+    if not sys.stdout.isatty():
+        return table([[f"{marks[f.level][0]} {f.name}", f.where, f.detail, f.fix] for f in findings], header)
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*header, box=None, pad_edge=False)
+    for f in findings:
+        drawn.add_row(
+            Text(marks[f.level][0], style=marks[f.level][1]) + f" {f.name}", Text(f.where), Text(f.detail), Text(f.fix, style="dim")
+        )
+    console = Console()
+    with console.capture() as caught:
+        console.print(drawn)
+    return caught.get().rstrip().split("\n")

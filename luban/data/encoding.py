@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+HALF = re.compile("[\ud800-\udfff]")  # a surrogate without the other one
 MOSTLY = 0.05  # of the lines beyond ASCII, the share that may be damaged before another encoding is tried
 
 
@@ -99,9 +101,22 @@ def as_asked(raw: bytes, path: Path, encoding: str) -> Text:
         return Text(raw.decode(codec).encode(), encoding)
     except UnicodeDecodeError as error:
         if codec.startswith(("utf-16", "utf-32")):
-            raise undecodable(path, encoding, error.start, error.object) from error
+            return half_characters(raw, path, encoding, error)
         lines = raw.split(b"\n")
         return by_line(lines, codec, faults(lines, codec))
+
+
+def half_characters(raw: bytes, path: Path, encoding: str, error: UnicodeDecodeError) -> Text:
+    """UTF-16 in which some lines hold half a character: those are listed; lost bytes are an error. Raises DataError L206."""
+    try:
+        lines = raw.decode(encoding, "surrogatepass").split("\n")
+    except UnicodeDecodeError as lost:
+        raise undecodable(path, encoding, error.start, error.object) from lost
+    bad = {}
+    for number, line in enumerate(lines, start=1):
+        if half := HALF.search(line):
+            bad[number] = tr("half a character at place {place} of the line: not {encoding}", place=half.start(), encoding=encoding.upper())
+    return Text(HALF.sub("?", "\n".join(lines)).encode(), encoding, bad)
 
 
 def guess(raw: bytes, path: Path, options: Reading, *, marked: bool) -> Text:

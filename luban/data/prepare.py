@@ -132,7 +132,7 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     if parts is None:
         parts = divide(source.table, splitting_of(recipe), target=target_of(recipe), seed=recipe.training.seed, given=source.splits)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"])
+    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], by=divided_by(recipe, source))
     for finding in findings:
         if not is_known(finding, recipe):
             finding.emit()
@@ -149,6 +149,11 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+def divided_by(recipe: Recipe, source: Source) -> str:
+    """How the rows are divided: as split.by has it, or "given" by the data itself."""
+    return "given" if source.splits is not None else str(splitting_of(recipe).by)
 
 
 def is_known(finding: Finding, recipe: Recipe) -> bool:

@@ -34,6 +34,13 @@ def figure(value: Any) -> str:
     return f"{value:.{1 if size >= 100 else 2 if size >= 10 else 3}f}"
 
 
+def round4(value: Any) -> str:
+    """A quantity in the user's unit: four digits, thousands set apart."""
+    if not known(value):
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def span(low: Any, high: Any) -> str:
     """An interval; empty when it is not known."""
     return f"{figure(low)}\N{NO-BREAK SPACE}–\N{NO-BREAK SPACE}{figure(high)}" if known(low) and known(high) else ""

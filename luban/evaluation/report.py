@@ -5,8 +5,6 @@ Whatever comes from the user is escaped, cut and counted before it reaches the p
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 import shlex
@@ -14,18 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from luban.errors import TrainingError, warn
-from luban.evaluation import figures, plots
+from luban.evaluation import plots
 from luban.evaluation.confusion import worst_pairs
-from luban.evaluation.figures import both, json_ready
+from luban.evaluation.figures import json_ready
 from luban.evaluation.metrics import metrics
-from luban.evaluation.svg import tidy
+from luban.evaluation.page import MOST_BYTES, fill
 from luban.files import write_whole
-from luban.messages import language, tr
+from luban.messages import tr
 
-MOST_BYTES = 2_000_000
 MOST_CLASSES = 100
 MOST_MATRIX = 30
 MOST_WRONG = 24
@@ -63,19 +58,7 @@ def page(report: dict[str, Any]) -> str:
 
 def render(report: dict[str, Any]) -> str:
     """The template filled."""
-    from jinja2 import Environment, FileSystemLoader
-
-    here = Path(__file__).parent
-    environment = Environment(loader=FileSystemLoader(here), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    for name in ("figure", "whole", "percent", "short", "duration", "memory", "cut", "said", "answered", "moment"):
-        environment.filters[name] = getattr(figures, name)
-    environment.filters["tidy"] = tidy
-    environment.globals.update(t=both, span=figures.span, title=plots.title_of)
-    script = (here / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = Markup((here / "report.css").read_text(encoding="utf-8"))
-    shell = {"language": language(), "style": style, "script": Markup(script), "script_hash": f"sha256-{digest}"}
-    return environment.get_template("report.html.j2").render(shell | summary(report) | model(report) | facts(report))
+    return fill("report.html.j2", {"title": plots.title_of} | summary(report) | model(report) | facts(report))
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:

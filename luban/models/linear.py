@@ -282,7 +282,8 @@ def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float
     features, target = features[keep], target[keep]
     held = np.arange(len(target)) % 5 == 4
     strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
-    if features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+    settled = len(strengths) == 1 and (net.config.longest is not None or not net.texts)
+    if settled or features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
         return 0.0, strengths[len(strengths) // 2]
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 

@@ -38,7 +38,7 @@ def the(findings: list[Finding], code: str) -> Finding:
 def test_clean_data_has_no_findings_but_ok() -> None:
     findings = run(clean())
     assert codes(findings) == set()
-    assert {"splits", "missing", "numbers", "balance", "duplicates", "leak"} <= {finding.name for finding in findings}
+    assert {"splits", "missing", "numbers", "balance", "duplicates", "target copy"} <= {finding.name for finding in findings}
 
 
 def test_missing() -> None:
