@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from luban import memory
 from luban import recipe as recipes
+from luban.bundle.golden import NUMBER_OF_ROWS
 from luban.bundle.write import write as write_bundle
 from luban.data.prepare import ROW, Prepared, prepare
 from luban.errors import RecipeError, say, warn
@@ -95,6 +97,7 @@ class Work:
     def __init__(self, run: Run, tell: Tell, interruption: Interruption) -> None:
         self.run, self.tell, self.interruption = run, tell, interruption
         self.recipe, self.begun = run.recipe, time.monotonic()
+        self.room = memory.room(self.recipe.training.memory)
         self.threads = use_threads(self.recipe.training.threads)
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
@@ -103,7 +106,7 @@ class Work:
         run = self.run
         with Recorder(run.folder / "messages.jsonl") as recorder:
             self.tell("stage", name="prepare")
-            prepared = prepare(without_test(self.recipe), run.folder.parent / ".prepared")
+            prepared = prepare(without_test(self.recipe), run.folder.parent / ".prepared", self.interruption.check)
             self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
             finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
             run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)
@@ -183,6 +186,7 @@ class Work:
                 rung.validation = marks_of(rung.task, rung.net, prepared.examples["validation"])
                 self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
             rungs.append(rung)
+            memory.trim()
             self.interruption.check()
         return rungs
 
@@ -199,10 +203,9 @@ class Work:
         use_threads(self.threads)
         if role == "baseline":
             net = task.build()
-            seconds = solve(
-                task, net, prepared.examples["train"], seed=self.recipe.training.seed, folder=folder / "rungs" / name, tell=self.tell
-            )
-            return Rung(name, task, net.eval(), "baseline", seconds)
+            train, seed = prepared.examples["train"], self.recipe.training.seed
+            seconds, rows = solve(task, net, train, seed=seed, folder=folder / "rungs" / name, tell=self.tell, room=self.room)
+            return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
         validation = prepared.examples["validation"]
         sign = 1 if metric.higher_is_better else -1
         trainer = Trainer(
@@ -271,5 +274,5 @@ def name_of(task: Any) -> str:
 def golden_rows(prepared: Prepared) -> Any:
     """A few rows nobody trained on, or none."""
     target = prepared.recipe.target
-    rows = prepared.raw.drop(ROW)
+    rows = prepared.raw.head(NUMBER_OF_ROWS).drop(ROW).collect()
     return rows.drop(target) if target in rows.columns else rows
