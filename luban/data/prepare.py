@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,9 @@ from luban.errors import DataError, logger, say, warn
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 from luban.task import arrange
+
+if TYPE_CHECKING:
+    from luban.data.streaming import Streamed
 
 SAID_BY_TASK = ("W248",)
 MOST_WARNINGS = 1000
@@ -59,10 +62,12 @@ def prepare(recipe: Recipe, folder: Path, check: Callable[[], None] = lambda: No
         return reopen(recipe, folder / key, room)
     with Heard() as heard:
         if streaming.bytes_in_memory(recipe) > room:
-            source, place, kept = streaming.prepare(recipe, folder, room, check, heard.warnings)
-            recipe = replace(recipe, inputs=kept["inputs"])
-            return reopen(recipe, take_over(recipe, source, place, kept["facts"], memo, allowed), room, again=False)
+            made = streaming.prepare(recipe, folder, room, check, heard.warnings)
+            return reopen(recipe, take_over(recipe, made, memo, allowed), room, again=False)
         source, recipe = open_source(recipe)
+        if streaming.bytes_of_pictures(recipe, source) > CONTENT * room:
+            made = streaming.prepare_pictures(recipe, source, folder, room, check, heard.warnings)
+            return reopen(recipe, take_over(recipe, made, memo, allowed), room, again=False)
         key = digest(source.content_hash(), recipe_key(recipe))
         prepared = build(recipe, source)
     prepared.facts["warnings"] = heard.warnings
@@ -250,12 +255,13 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
     return rejects
 
 
-def take_over(recipe: Recipe, source: Source, place: Path, facts: dict[str, Any], memo: Path, allowed: int) -> Path:
+def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
     """Put a store filled elsewhere in its place, and remember the files it came from; one fitted on a sample, for this allowance alone."""
-    sampled = [str(allowed)] if "sample" in facts else []
-    key = digest(source.content_hash(), recipe_key(recipe), *sampled)
-    store.put(place, memo.parent / key)
-    remember(memo, key, source, allowed if sampled else None)
+    sampled = [str(allowed)] if "sample" in made.kept["facts"] else []
+    recipe = replace(recipe, inputs=made.kept["inputs"])
+    key = digest(made.source.content_hash(), recipe_key(recipe), *sampled)
+    store.put(made.place, memo.parent / key)
+    remember(memo, key, made.source, allowed if sampled else None)
     return memo.parent / key
 
 

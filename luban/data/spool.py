@@ -83,6 +83,44 @@ class Spool:
         return pl.concat(parts) if parts else self.empty().select(list(self.schema) if names is None else names)
 
 
+@dataclass(frozen=True)
+class Held:
+    """A table that fits in memory, read in pieces as a spool is, because what is made of its rows does not."""
+
+    table: pl.DataFrame
+    step: int
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The types of the columns."""
+        return dict(self.table.schema)
+
+    @property
+    def bytes(self) -> int:
+        """Of all records."""
+        return int(self.table.estimated_size())
+
+    def empty(self) -> pl.DataFrame:
+        """The columns without their rows."""
+        return self.table.clear()
+
+    def tables(self, names: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+        """The first row and the records of every piece."""
+        for start in range(0, len(self), self.step):
+            yield start, self.select(names)[start : start + self.step]
+
+    def select(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some columns."""
+        return self.table.select(names)
+
+    def take(self, rows: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
+        """Some rows."""
+        return self.select(names)[rows]
+
+
 @dataclass
 class Writer:
     """Takes in parts, one file after the other."""

@@ -29,7 +29,7 @@ from luban.data.readers import suffix_of
 from luban.data.reading import locate
 from luban.data.source import Source
 from luban.data.splits import NAMES, TRAIN, divide, keys
-from luban.data.spool import Spool, spool
+from luban.data.spool import Held, Spool, spool
 from luban.errors import DataError, say, warn
 from luban.messages import tr
 from luban.recipe import Recipe
@@ -37,6 +37,7 @@ from luban.task import arrange
 
 EXPANSION = {".csv": 8, ".tsv": 8, ".txt": 8, ".tab": 8, ".jsonl": 10, ".ndjson": 10, ".json": 10, ".parquet": 16, ".pq": 16}
 PACKED = 5  # a .gz file's content, over the file
+PICTURE = 64  # pixels a side, where the recipe does not say
 DISK = 3  # bytes of disk for each byte of data, while it is prepared
 BLOCK_SHARE = 1 / 64  # of the room, that a block may fill
 FIT_SHARE = 1 / 24  # of the room, for the records that are fitted on: fitting holds them several times over
@@ -55,6 +56,15 @@ class Sample:
         return len(self.rows) == self.of
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """What was prepared on the disk."""
+
+    source: Source  # without its records
+    place: Path  # a folder that holds the whole store
+    kept: dict[str, Any]  # facts, state and inputs, as the store has them
+
+
 def bytes_in_memory(recipe: Recipe) -> int:
     """What reading all tables at once would take, about."""
     return sum(size * EXPANSION.get(suffix.removesuffix(".gz"), 0) for size, suffix in sizes(recipe))
@@ -68,9 +78,56 @@ def sizes(recipe: Recipe) -> Iterator[tuple[int, str]]:
             yield path.stat().st_size * (PACKED if suffix.endswith(".gz") else 1), suffix
 
 
-def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], heard: list[Any]) -> tuple[Source, Path, dict[str, Any]]:
-    """The source without its records, a folder that holds the whole store, and what the store says; `heard` are the warnings so far."""
-    need = DISK * sum(size for size, _ in sizes(recipe))
+def bytes_of_pictures(recipe: Recipe, source: Source) -> int:
+    """What the encoded pictures of all rows would take at most."""
+    return len(source.table) * sum(picture_bytes(section) for section in recipe.inputs.values() if section["kind"] == "image")
+
+
+def picture_bytes(section: dict[str, Any]) -> int:
+    """Of one picture, of the size the recipe says, or the largest that is chosen."""
+    size = section.get("size") or PICTURE
+    height, width = (size, size) if isinstance(size, int) else size
+    return height * width * (section.get("channels") or 3)
+
+
+def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], heard: list[Any]) -> Streamed:
+    """Tables larger than memory; `heard` are the warnings so far."""
+    size, begun = sum(size for size, _ in sizes(recipe)), time.monotonic()
+    with workbench(folder, DISK * size) as place:
+        records = place / "records"
+        records.mkdir()
+        used = [name for name in (*recipe.inputs, whole.target_of(recipe)) if name] if recipe.inputs else None
+        rows, source = spool(recipe.data, recipe.reading, records, block_size(room), base=recipe.base, used=used, check=check)
+        recipe = whole.complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
+        made = stored(recipe, rows, source, place, room, check, heard)
+        shutil.rmtree(records)
+    seconds = time.monotonic() - begun
+    rate = f"{size / 1e6 / seconds:.1f}"
+    say(tr("prepared {size} MB in {seconds} s: {rate} MB/s", size=size // 10**6, seconds=round(seconds), rate=rate))
+    return made
+
+
+def prepare_pictures(recipe: Recipe, source: Source, folder: Path, room: int, check: Callable[[], None], heard: list[Any]) -> Streamed:
+    """A table that fits, of pictures that do not."""
+    need = bytes_of_pictures(recipe, source)
+    step = max(1, len(source.table) * block_size(room) // need)
+    with workbench(folder, need) as place:
+        return stored(recipe, Held(source.table, step), source, place, room, check, heard)
+
+
+def stored(
+    recipe: Recipe, rows: Spool | Held, source: Source, place: Path, room: int, check: Callable[[], None], heard: list[Any]
+) -> Streamed:
+    """The rows as a store in `place`."""
+    examples, kept = build(recipe, rows, source, place, room, check)
+    kept["facts"]["warnings"] = heard
+    store.fill(place, examples, kept)
+    return Streamed(source, place, kept)
+
+
+@contextmanager
+def workbench(folder: Path, need: int) -> Iterator[Path]:
+    """An empty folder to prepare in, removed when that fails. Raises DataError L260 where the disk is too small."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     what = tr(
@@ -81,26 +138,14 @@ def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], 
     say(what)
     if free < need:
         raise no_space(folder, need, free)
-    begun, place = time.monotonic(), workplace(folder)
+    place = workplace(folder)
     try:
         with on_disk(folder, need):
-            records = place / "records"
-            records.mkdir(parents=True)
-            used = [name for name in (*recipe.inputs, whole.target_of(recipe)) if name] if recipe.inputs else None
-            rows, source = spool(recipe.data, recipe.reading, records, block_size(room), base=recipe.base, used=used, check=check)
-            recipe = whole.complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
-            examples, kept = build(recipe, rows, source, place, room, check)
-            kept["facts"]["warnings"] = heard
-            store.fill(place, examples, kept)
-            shutil.rmtree(records)
+            place.mkdir()
+            yield place
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    seconds, size = time.monotonic() - begun, need // DISK
-    say(
-        tr("prepared {size} MB in {seconds} s: {rate} MB/s", size=size // 10**6, seconds=round(seconds), rate=f"{size / 1e6 / seconds:.1f}")
-    )
-    return source, place, kept
 
 
 def block_size(room: int) -> int:
@@ -150,7 +195,7 @@ def is_counting(series: pl.Series) -> bool:
 
 
 def build(
-    recipe: Recipe, rows: Spool, source: Source, place: Path, room: int, check: Callable[[], None]
+    recipe: Recipe, rows: Spool | Held, source: Source, place: Path, room: int, check: Callable[[], None]
 ) -> tuple[dict[str, Columns], dict[str, Any]]:
     """Split, check, fit, encode; the examples, mapped from files in `place`, and what the store says of them."""
     narrow = [name for name in split_columns(recipe) if name in rows.schema and not rows.schema[name].is_nested()]
@@ -211,7 +256,14 @@ def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: floa
 
 
 def encode(
-    task: Any, rows: Spool, names: list[str], parts: np.ndarray, place: Path, source: Source, recipe: Recipe, check: Callable[[], None]
+    task: Any,
+    rows: Spool | Held,
+    names: list[str],
+    parts: np.ndarray,
+    place: Path,
+    source: Source,
+    recipe: Recipe,
+    check: Callable[[], None],
 ) -> tuple[dict[str, Columns], list[Reject], dict[str, int]]:
     """Mapped columns of every split, the rows left out, and how many values of each column reach its `max_length`."""
     grown = [GrowingColumns(place, name) for name in NAMES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from luban.data import csv_blocks, spool, streaming
 from luban.data.prepare import Prepared, prepare
 from luban.data.reading import Reading, read
 from luban.errors import DataError
+from luban.kinds.image import Image
 from luban.recipe import Recipe
 from luban.run import train
 from luban.tasks.classification import Classification
@@ -142,6 +144,24 @@ def test_files_of_several_parts_agree_on_their_types(tmp_path: Path, request: py
     assert source.splits is not None
     assert whole.splits is not None
     assert source.splits.tolist() == whole.splits.tolist()
+
+
+def test_a_folder_of_pictures_is_encoded_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Image.demo(53, 0).to_list()
+    for number, cell in enumerate(cells):
+        place = tmp_path / "data" / ("cat" if number % 2 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}.png").write_bytes(cell if number != 7 else cell[:40])
+    made = {"task": "classification", "data": "data", "target": "label", "inputs": {"image": "image"}, "reading": {"reject_limit": 0.5}}
+    pictures = recipes.parse(made, base=tmp_path)
+    fitting = prepare(pictures, tmp_path / "one")
+    assert len(fitting.facts["rejects"]) == 1
+    monkeypatch.setattr(streaming, "PICTURE", 10**5)
+    monkeypatch.setattr(streaming, "block_size", lambda room: 15 * 10**10)  # five pictures of that size
+    monkeypatch.setattr(streaming.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**15))
+    found = prepare(pictures, tmp_path / "two")
+    same_prepared(fitting, found)
+    assert list((tmp_path / "two").glob("*/train.*.npy"))
 
 
 def test_weights_are_the_same_to_the_last_bit(tmp_path: Path, request: pytest.FixtureRequest) -> None:
