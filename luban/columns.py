@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from luban.mapped import gather, is_all
+
 Array = np.ndarray
 
 
@@ -38,7 +40,7 @@ class Ragged:
 
     def take(self, rows: Array) -> Ragged:
         """The spans of some rows; values are shared."""
-        return Ragged(self.values, self.starts[rows], self.lengths[rows])
+        return Ragged(self.values, gather(self.starts, rows), gather(self.lengths, rows))
 
     def places(self) -> tuple[Array, Array]:
         """For each element: the span it belongs to, and its place inside it. Both (sum of lengths,)."""
@@ -49,7 +51,7 @@ class Ragged:
     def flat(self) -> Array:
         """(sum of lengths, ...): the spans one after the other."""
         owner, within = self.places()
-        return self.values[self.starts[owner] + within]
+        return gather(self.values, self.starts[owner] + within)
 
     def pad(self, fill: float = 0, *, width: int | None = None) -> Array:
         """(B, T, ...) filled on the right to the longest span, or cut and filled to `width`."""
@@ -57,7 +59,7 @@ class Ragged:
         kept = Ragged(self.values, self.starts, np.minimum(self.lengths, width))
         owner, within = kept.places()
         out = np.full((len(self), width, *self.values.shape[1:]), fill, self.values.dtype)
-        out[owner, within] = self.values[kept.starts[owner] + within]
+        out[owner, within] = gather(self.values, kept.starts[owner] + within)
         return out
 
 
@@ -90,9 +92,11 @@ class Columns:
         return name in self.data
 
     def take(self, rows: Array) -> Columns:
-        """Some of the rows, in the order asked; rejects stay behind."""
-        data = {name: value.take(rows) if isinstance(value, Ragged) else value[rows] for name, value in self.data.items()}
-        return Columns(data, self.row[rows], None if self.size is None else self.size[rows])
+        """Some of the rows, in the order asked; rejects stay behind. All rows of mapped arrays are the arrays themselves."""
+        if isinstance(self.row, np.memmap) and is_all(rows, len(self)):
+            return replace(self, rejects=())
+        data = {name: value.take(rows) if isinstance(value, Ragged) else gather(value, rows) for name, value in self.data.items()}
+        return Columns(data, gather(self.row, rows), None if self.size is None else gather(self.size, rows))
 
     def shift(self, by: int) -> Columns:
         """The same columns as rows of a table that begins `by` rows earlier."""

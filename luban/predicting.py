@@ -13,6 +13,7 @@ from torch import nn
 from luban.columns import Columns, Reject
 from luban.draw import Draw
 from luban.errors import is_out_of_memory
+from luban.mapped import release
 from luban.task import arrange
 
 BATCH = 512
@@ -44,9 +45,11 @@ def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
     """All examples in batches of similar sizes."""
     if examples.size is None:
         return [np.arange(i, min(i + batch_size, len(examples))) for i in range(0, len(examples), batch_size)]
-    order, out, start = np.argsort(examples.size, kind="stable"), [], 0
+    sizes = np.array(examples.size)
+    release(examples.size)
+    order, out, start = np.argsort(sizes, kind="stable"), [], 0
     for end in range(1, len(order) + 1):
-        full = end - start >= batch_size or (end < len(order) and examples.size[order[end]] * (end + 1 - start) > ALLOWANCE)
+        full = end - start >= batch_size or (end < len(order) and sizes[order[end]] * (end + 1 - start) > ALLOWANCE)
         if full or end == len(order):
             out.append(order[start:end])
             start = end

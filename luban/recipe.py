@@ -18,6 +18,7 @@ from luban.data.splits import Splitting
 from luban.errors import RecipeError
 from luban.evaluation.settings import Evaluation
 from luban.files import write_whole
+from luban.memory import bytes_of
 from luban.messages import tr
 from luban.schema import as_dict, validate
 from luban.training.budget import seconds_of
@@ -99,6 +100,8 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
     check_data(recipe, where)
     if recipe.training.budget is not None:
         seconds_of(recipe.training.budget)
+    if recipe.training.memory is not None:
+        bytes_of(recipe.training.memory)
     task_of(recipe)
     return recipe
 

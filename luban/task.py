@@ -115,6 +115,15 @@ class Solves(Protocol):
 
 
 @runtime_checkable
+class Weighs(Protocol):
+    """A net that is solved with its rows held in memory: where they do not fit, it is given a sample of them."""
+
+    def weigh(self, batch: Any) -> tuple[float, float]:
+        """Bytes held whatever the rows are, and bytes for each row, about; from one batch."""
+        ...
+
+
+@runtime_checkable
 class Starts(Protocol):
     """A task: fills a fresh net with pretrained weights; never run on a bundle."""
 

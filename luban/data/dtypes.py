@@ -7,21 +7,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from luban.errors import DataError, say
+from luban.data.evidence import Written
+from luban.errors import DataError
 from luban.messages import tr
-
-MISSING = ("", "NA")
-MISSING_NUMBERS = ("N/A", "n/a", "null", "NULL", "None", "?", "-", "#N/A")  # in a column of numbers only; elsewhere they may be names
-WHOLE = r"^[+-]?\d{1,18}$"
-PADDED = r"^[+-]?0\d"
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([nN]a[nN]|NAN|nan|[iI]nf|[iI]nfinity|INF)$"
-BOOLEANS = ("true", "false")
-DATES = (
-    ("%Y-%m-%d", r"^\d{4}-\d{2}-\d{2}$"),
-    ("%Y-%m-%d %H:%M:%S%.f", r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}"),
-    ("%Y-%m-%dT%H:%M:%S%.f", r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"),
-)
-HEAD = 1000
 
 
 def settle(table: pl.DataFrame) -> pl.DataFrame:
@@ -31,58 +19,10 @@ def settle(table: pl.DataFrame) -> pl.DataFrame:
 
 def settle_column(series: pl.Series) -> pl.Series:
     """One column typed; missing marks become null."""
-    bare = series.str.strip_chars()
-    blank = bare.is_in(MISSING)
-    if blank.any():
-        series, bare = series.set(blank, None), bare.set(blank, None)
-    head = bare.drop_nulls().head(HEAD)
-    if not len(head):
-        return series
-    numbers = as_numbers(bare, head)
-    if numbers is not None:
-        return numbers
-    if head.str.to_lowercase().is_in(BOOLEANS).all():
-        lower = bare.str.to_lowercase()
-        return series if not lower.is_in(BOOLEANS).all() else (lower == "true").alias(series.name)
-    dates = as_dates(bare, head)
-    return series if dates is None else dates
-
-
-def as_numbers(bare: pl.Series, head: pl.Series) -> pl.Series | None:
-    """Int64 or Float64 where every value is a number without leading zeros, else None."""
-    number = head.str.contains(NUMBER) | head.is_in(MISSING_NUMBERS)
-    if not number.all():
-        return None
-    marks = bare.is_in(MISSING_NUMBERS).fill_null(False)
-    known = bare.set(marks, None) if marks.any() else bare
-    if known.null_count() == len(known) or known.str.contains(PADDED).any():
-        return None
-    if not known.str.contains(NUMBER).all():
-        return None
-    whole = bool(known.str.contains(WHOLE).all())
-    if not whole and known.str.contains(r"^[+-]?\d{19,}$").any():
-        return None
-    if marks.any():
-        shown = ", ".join(repr(mark) for mark in bare.filter(marks).unique().sort().to_list())
-        say(
-            tr(
-                "column {name}: {count} values {marks} among numbers are read as missing",
-                name=bare.name,
-                count=int(marks.sum()),
-                marks=shown,
-            )
-        )
-    return known.str.strip_prefix("+").cast(pl.Int64 if whole else pl.Float64)
-
-
-def as_dates(bare: pl.Series, head: pl.Series) -> pl.Series | None:
-    """Date or Datetime where every value is an ISO date, else None."""
-    for layout, shape in DATES:
-        if not head.str.contains(shape).all():
-            continue
-        dates = bare.str.to_date(layout, strict=False) if "%H" not in layout else bare.str.to_datetime(layout, strict=False, time_unit="us")
-        return dates if dates.null_count() == bare.null_count() else None
-    return None
+    evidence = Written()
+    evidence.see(series)
+    evidence.announce(series.name)
+    return evidence.typed(series)
 
 
 def tidy(table: pl.DataFrame) -> pl.DataFrame:

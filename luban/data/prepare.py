@@ -9,17 +9,18 @@ import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from luban import memory
 from luban.columns import Columns
 from luban.data import store
 from luban.data.checks import Finding, checks
@@ -28,13 +29,17 @@ from luban.data.reading import read
 from luban.data.source import Source
 from luban.data.splits import NAMES, TRAIN, Splitting, divide
 from luban.errors import DataError, logger, say, warn
-from luban.files import sweep, write_whole
+from luban.files import flush, put, sweep, write_whole
 from luban.messages import tr
 from luban.recipe import Recipe, to_dict
 from luban.task import arrange
 
+if TYPE_CHECKING:
+    from luban.data.streaming import Streamed
+
 SAID_BY_TASK = ("W248",)
 MOST_WARNINGS = 1000
+CONTENT = 0.25  # of the room, for the prepared arrays; more is mapped from the disk
 ROW = "\x00row"  # no column of a user has this name
 
 
@@ -45,18 +50,27 @@ class Prepared:
     recipe: Recipe  # completed: inputs inferred
     task: Any  # fitted
     examples: dict[str, Columns]  # train, validation, test
-    raw: pl.DataFrame  # the rows of validation and test as the user has them, and their place as ROW
+    raw: pl.LazyFrame  # the rows of validation and test as the user has them, and their place as ROW
     facts: dict[str, Any]  # JSON: hash, rows, splits, rejects, findings, class_counts
 
 
-def prepare(recipe: Recipe, folder: Path) -> Prepared:
-    """Open what was prepared before, or prepare it. Raises DataError L2xx."""
-    memo = folder / f"{recipe_key(recipe)}.json"
-    if (key := remembered(memo)) and store.is_whole(folder / key):
+def prepare(recipe: Recipe, folder: Path, check: Callable[[], None] = lambda: None) -> Prepared:
+    """Open what was prepared before, or prepare it; `check` may raise between blocks. Raises DataError L2xx."""
+    from luban.data import streaming
+
+    memo, asked = folder / f"{recipe_key(recipe)}.json", recipe.training.memory
+    room, allowed = memory.room(asked), memory.allowance(asked)
+    if (key := remembered(memo, allowed)) and store.is_whole(folder / key):
         say(tr("data: as prepared before"))
-        return reopen(recipe, folder / key)
+        return reopen(recipe, folder / key, room)
     with Heard() as heard:
+        if streaming.bytes_in_memory(recipe) > room:
+            made = streaming.prepare(recipe, folder, room, check, heard.warnings)
+            return reopen(recipe, take_over(recipe, made, memo, allowed), room, again=False)
         source, recipe = open_source(recipe)
+        if streaming.bytes_of_pictures(recipe, source) > CONTENT * room:
+            made = streaming.prepare_pictures(recipe, source, folder, room, check, heard.warnings)
+            return reopen(recipe, take_over(recipe, made, memo, allowed), room, again=False)
         key = digest(source.content_hash(), recipe_key(recipe))
         prepared = build(recipe, source)
     prepared.facts["warnings"] = heard.warnings
@@ -147,7 +161,7 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         raise DataError(
             "L220", tr("no rows are left for training"), where="split", received=len(table), fix=tr("give more rows or smaller shares")
         )
-    raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN))
+    raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN)).lazy()
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
 
 
@@ -164,17 +178,23 @@ def is_known(finding: Finding, recipe: Recipe) -> bool:
 
 def cut_short(rows: Columns, state: Any) -> list[Finding]:
     """Texts and series of which a part is left out, because they are longer than `max_length`."""
+    return too_long({column: count / max(1, len(rows)) for column, count in reaching(rows, state).items()}, state)
+
+
+def reaching(rows: Columns, state: Any) -> dict[str, int]:
+    """How many values of each column are as long as its `max_length`."""
+    limits = {column: spec["max_length"] for column, spec in (state or {}).get("inputs", {}).items() if "max_length" in spec}
+    return {column: int((rows[column].lengths >= most).sum()) for column, most in limits.items() if column in rows}
+
+
+def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
+    """A finding for each column of which more than a hundredth is cut off."""
     found = []
-    for column, spec in (state or {}).get("inputs", {}).items():
-        if "max_length" in spec and column in rows and len(rows):
-            share = float((rows[column].lengths >= spec["max_length"]).mean())
-            if share > 0.01:
-                detail = tr(
-                    "{share:.0%} of the rows reach {most} tokens or steps; what follows is cut off", share=share, most=spec["max_length"]
-                )
-                found.append(
-                    Finding("W211", "warning", tr("length"), detail, tr("raise max_length under [inputs] if the end matters"), column)
-                )
+    for column, share in shares.items():
+        if share > 0.01:
+            most, fix = state["inputs"][column]["max_length"], tr("raise max_length under [inputs] if the end matters")
+            detail = tr("{share:.0%} of the rows reach {most} tokens or steps; what follows is cut off", share=share, most=most)
+            found.append(Finding("W211", "warning", tr("length"), detail, fix, column))
     return found
 
 
@@ -217,8 +237,8 @@ def facts_of(
     target = target_of(recipe)
     counts = None
     if target in table.columns and recipe.task["kind"] == "classification" and not isinstance(table[target].dtype, pl.List):
-        found = table[target].cast(pl.String).drop_nulls().value_counts(sort=True).head(100)
-        counts = dict(zip(found[target].to_list(), found["count"].to_list(), strict=True))
+        found = table[target].drop_nulls().value_counts(sort=True).head(100)
+        counts = dict(zip(found[target].cast(pl.String).to_list(), found["count"].to_list(), strict=True))
     return {
         "hash": source.content_hash(),
         "rows": len(source.table),
@@ -243,13 +263,25 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
     return rejects
 
 
+def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
+    """Put a store filled elsewhere in its place, and remember the files it came from; one fitted on a sample, for this allowance alone."""
+    sampled = [str(allowed)] if "sample" in made.kept["facts"] else []
+    recipe = replace(recipe, inputs=made.kept["inputs"])
+    key = digest(made.source.content_hash(), recipe_key(recipe), *sampled)
+    for path in made.place.iterdir():
+        flush(path)
+    with waiting(memo.parent):
+        put(made.place, memo.parent / key)
+        remember(memo, key, made.source, allowed if sampled else None)
+    return memo.parent / key
+
+
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
     """Write the store, and remember the files it came from."""
     facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": prepared.recipe.inputs}
     with waiting(folder):
-        store.write(folder / key, prepared.examples, facts, prepared.raw)
-        paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
-        write_whole(memo, json.dumps({"key": key, "files": [stat_of(path) for path in sorted(paths)]}).encode())
+        store.write(folder / key, prepared.examples, facts, prepared.raw.collect())
+        remember(memo, key, source, None)
 
 
 @contextmanager
@@ -262,21 +294,30 @@ def waiting(folder: Path) -> Iterator[None]:
         yield
 
 
-def reopen(recipe: Recipe, folder: Path) -> Prepared:
-    """What `keep` wrote."""
-    examples, kept = store.read(folder)
+def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
+    """Which store the recipe's files became, under which allowance if that decided it."""
+    paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
+    known = {"key": key, "memory": allowed, "files": [stat_of(path) for path in sorted(paths)]}
+    write_whole(memo, json.dumps(known).encode())
+
+
+def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Prepared:
+    """What was stored; where it was prepared before, its warnings are said again."""
+    examples, kept = store.read(folder, int(room * CONTENT))
     recipe = replace(recipe, inputs=kept["inputs"])
     task = recipe.make_task()
-    for known in kept["facts"]["warnings"]:
+    for known in kept["facts"]["warnings"] if again else ():
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])
-    return Prepared(recipe, type(task)(task.config, kept["state"]), examples, pl.read_parquet(folder / store.RAW), kept["facts"])
+    raw = pl.scan_parquet(sorted(folder.glob("raw*.parquet")))
+    return Prepared(recipe, type(task)(task.config, kept["state"]), examples, raw, kept["facts"])
 
 
-def remembered(memo: Path) -> str | None:
-    """The key of the store, if the files it came from are as they were."""
+def remembered(memo: Path, allowed: int) -> str | None:
+    """The key of the store, if the files it came from are as they were, and the memory if that decided it."""
     try:
         known = json.loads(memo.read_text(encoding="utf-8"))
         unchanged = all(stat_of(Path(path)) == [path, size, time] for path, size, time in known["files"])
+        unchanged = unchanged and known["memory"] in (None, allowed)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return known["key"] if unchanged else None

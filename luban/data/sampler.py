@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from luban.draw import key_of, mix
+from luban.mapped import gather, total
 
 Position = tuple[int, int, int]  # epoch, window, batch: where the next batch begins
 WINDOW = 65_536
@@ -48,7 +50,12 @@ class Sampler:
     @property
     def allowance(self) -> int:
         """What one batch may cost, padding included."""
-        return self.batch_size if self.sizes is None else max(1, round(self.batch_size * float(np.mean(self.sizes))))
+        return self.batch_size if self.sizes is None else max(1, round(self.batch_size * self.mean_size))
+
+    @cached_property
+    def mean_size(self) -> float:
+        """What an example costs on average."""
+        return 1.0 if self.sizes is None else total(self.sizes) / len(self.sizes)
 
     def batches(self, epoch: int, window: int) -> list[np.ndarray]:
         """The batches of one window of the epoch's order; similar sizes together, then shuffled."""
@@ -56,8 +63,9 @@ class Sampler:
         rows = permute(places, self.count, key_of(self.seed, epoch, "order"))
         if self.sizes is None:
             return [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
-        rows = rows[np.argsort(self.sizes[rows], kind="stable")]
-        cut = np.split(rows, cuts(self.sizes[rows], self.allowance))
+        sizes = gather(self.sizes, rows)
+        order = np.argsort(sizes, kind="stable")
+        cut = np.split(rows[order], cuts(sizes[order], self.allowance))
         return [cut[i] for i in permute(np.arange(len(cut)), len(cut), key_of(self.seed, epoch, window, "batches"))]
 
     def start(self, position: Position = (0, 0, 0)) -> Iterator[tuple[Position, np.ndarray]]:
@@ -75,7 +83,7 @@ class Sampler:
         """Share of the first epoch's batch cells that hold padding."""
         if self.sizes is None:
             return 0.0
-        parts = [self.sizes[rows] for window in range(-(-self.count // WINDOW)) for rows in self.batches(0, window)]
+        parts = [gather(self.sizes, rows) for window in range(-(-self.count // WINDOW)) for rows in self.batches(0, window)]
         return 1 - sum(int(p.sum()) for p in parts) / sum(int(p.max()) * len(p) for p in parts)
 
 

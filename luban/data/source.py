@@ -53,6 +53,10 @@ class Origin:
         bounds = np.cumsum([0, *(span.count for span in self.spans)])
         return Origin(tuple(span.keep(mask[a:b]) for span, a, b in zip(self.spans, bounds, bounds[1:], strict=False)))
 
+    def shifted(self, by: int) -> Origin:
+        """The origin of the same rows further down."""
+        return Origin(tuple(span.shifted(by) for span in self.spans))
+
     @staticmethod
     def lines(file: str | Path, lines: np.ndarray | range) -> Origin:
         """Rows of one file at these lines."""
@@ -87,6 +91,10 @@ class Span:
         if self.paths is not None:
             return str(self.paths[row]), 1
         return self.file, self.first + row if self.lines is None else int(self.lines[row])
+
+    def shifted(self, by: int) -> Span:
+        """The same rows, `by` lines further down."""
+        return replace(self, first=self.first + by, lines=None if self.lines is None else self.lines + by)
 
     def keep(self, mask: np.ndarray) -> Span:
         """The rows marked True."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from luban.columns import Columns, Ragged, Reject
 from luban.files import whole_folder
+from luban.mapped import release
 
 IN_MEMORY_BYTES = 2_000_000_000
 RAW = "raw.parquet"
@@ -23,27 +24,35 @@ def write(folder: Path, splits: dict[str, Columns], facts: dict[str, Any], raw: 
     """Columns by split, JSON facts beside them, and raw rows where there are any."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as beside:
-        arrays: list[str] = []
-        index = {name: describe(columns, beside, arrays) for name, columns in splits.items()}
         if raw is not None:
             raw.write_parquet(beside / RAW)
-        text = json.dumps({"splits": index, "facts": facts}, ensure_ascii=False)
-        (beside / "store.json").write_text(text, encoding="utf-8")
+        fill(beside, splits, facts)
+
+
+def fill(folder: Path, splits: dict[str, Columns], facts: dict[str, Any]) -> None:
+    """Make a folder a store; arrays mapped from files in it stay there."""
+    arrays: list[str] = []
+    index = {name: describe(columns, folder, arrays) for name, columns in splits.items()}
+    (folder / "store.json").write_text(json.dumps({"splits": index, "facts": facts}, ensure_ascii=False), encoding="utf-8")
 
 
 def describe(columns: Columns, folder: Path, arrays: list[str]) -> dict[str, Any]:
     """Write the arrays of one split; the index that finds them again."""
 
     def keep(array: np.ndarray) -> str:
+        if is_file_of(array, folder):
+            return Path(str(array.filename)).name  # type: ignore[attr-defined]
         name = f"{len(arrays)}.npy"
         np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+        release(array)
         arrays.append(name)
         return name
 
     data = {}
     for name, value in columns.data.items():
         if isinstance(value, Ragged):
-            value = Ragged.of(value.flat(), value.lengths) if len(value.values) > 2 * value.lengths.sum() else value
+            wasteful = not isinstance(value.values, np.memmap) and len(value.values) > 2 * value.lengths.sum()
+            value = Ragged.of(value.flat(), value.lengths) if wasteful else value
             data[name] = {"values": keep(value.values), "starts": keep(value.starts), "lengths": keep(value.lengths)}
         else:
             data[name] = {"dense": keep(np.asarray(value))}
@@ -51,11 +60,18 @@ def describe(columns: Columns, folder: Path, arrays: list[str]) -> dict[str, Any
     return {"data": data, "row": keep(columns.row), "size": None if columns.size is None else keep(columns.size), "rejects": rejects}
 
 
-def read(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
-    """What was written; arrays are mapped, or read where they fit in memory."""
+def is_file_of(array: np.ndarray, folder: Path) -> bool:
+    """Whether the array is a whole .npy file of the folder."""
+    if not isinstance(array, np.memmap) or array.filename is None or Path(str(array.filename)).parent != folder:
+        return False
+    return array.offset + array.nbytes == Path(str(array.filename)).stat().st_size
+
+
+def read(folder: Path, most: int | None = None) -> tuple[dict[str, Columns], dict[str, Any]]:
+    """What was written; arrays are mapped, or read where they fit in memory, `most` bytes if that is less."""
     index = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     total = sum(path.stat().st_size for path in folder.glob("*.npy"))
-    mode = None if total <= IN_MEMORY_BYTES else "r"
+    mode = None if total <= (IN_MEMORY_BYTES if most is None else min(most, IN_MEMORY_BYTES)) else "r"
 
     def array(name: str) -> np.ndarray:
         return np.load(folder / name, mmap_mode=mode, allow_pickle=False)
@@ -68,8 +84,8 @@ def read(folder: Path) -> tuple[dict[str, Columns], dict[str, Any]]:
             else Ragged(array(place["values"]), array(place["starts"]), array(place["lengths"]))
             for column, place in part["data"].items()
         }
-        size = None if part["size"] is None else np.asarray(array(part["size"]))
-        splits[name] = Columns(data, np.asarray(array(part["row"])), size, tuple(Reject(*r) for r in part["rejects"]))
+        size = None if part["size"] is None else array(part["size"])
+        splits[name] = Columns(data, array(part["row"]), size, tuple(Reject(*r) for r in part["rejects"]))
     return splits, index["facts"]
 
 

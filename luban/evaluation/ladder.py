@@ -26,6 +26,7 @@ class Rung:
     net: nn.Module
     role: Literal["baseline", "network"]
     seconds: float
+    rows: int | None = None  # it learnt from, where they are not all
     validation: Columns | None = None  # marks
     test: Columns | None = None
     chosen: bool = False
@@ -45,6 +46,7 @@ class Rung:
             "role": self.role,
             "parameters": self.parameters,
             "fit_seconds": round(self.seconds, 2),
+            "fit_rows": self.rows,
             "validation": scored(metrics, self.validation, level=level, draws=draws),
             "test": scored(metrics, self.test, level=level, draws=draws) if self.test is not None else None,
             "chosen": self.chosen,

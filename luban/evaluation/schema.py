@@ -44,6 +44,7 @@ class DataFacts(TypedDict):
     name: str
     hash: str
     rows: int
+    sample: NotRequired[dict[str, int] | None]  # rows checked and fitted on, `of` so many; null = all of them
     splits: dict[str, int]  # train, validation, test -> rows
     rejects: int
     inputs: dict[str, str]  # column -> kind
@@ -73,6 +74,7 @@ class LadderRow(TypedDict):
     role: Literal["baseline", "network"]
     parameters: int | None
     fit_seconds: float | None
+    fit_rows: NotRequired[int | None]  # a sample of the training rows; null = all of them
     validation: dict[str, Score]
     test: dict[str, Score] | None  # the chosen model, and the baselines scored once
     chosen: bool

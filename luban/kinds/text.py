@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ENCODER = "ngrams"
 PADDING = 0
-CHUNK = 4096
+CHUNK = 500_000  # characters
 MOST_TOKENS = 262_144
 PAD = "<pad>"
 HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
@@ -88,8 +89,8 @@ class Text:
         tokenizer, limit = open_tokenizer(spec["tokenizer"]), spec["max_length"]
         texts = [normalise(text, spec["lowercase"]) for text in as_text(series).to_list()]
         flat, lengths = [np.zeros(0, np.int32)], []
-        for start in range(0, len(texts), CHUNK):
-            ids = [encoding.ids[:limit] for encoding in tokenizer.encode_batch_fast(texts[start : start + CHUNK])]
+        for chunk in chunks(texts):
+            ids = [encoding.ids[:limit] for encoding in tokenizer.encode_batch_fast(chunk)]
             flat.append(np.fromiter((i for row in ids for i in row), np.int32))
             lengths += [len(row) for row in ids]
         values = Ragged.of(np.concatenate(flat), lengths)
@@ -111,6 +112,19 @@ class Text:
         draws = np.random.default_rng(seed).integers(0, 5, (count, 2))
         words = ("很好", "不 行", "good", "bad!", "ＯＫ 吧")
         return pl.Series([f"{words[a]} {words[b]} {i % 13}" for i, (a, b) in enumerate(draws)], dtype=pl.String)
+
+
+def chunks(texts: list[str]) -> Iterator[list[str]]:
+    """Texts of about so many characters: what the tokenizer makes of them takes a hundred times their memory."""
+    held, size = [], 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= CHUNK:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def as_text(series: pl.Series) -> pl.Series:

@@ -28,6 +28,7 @@ OUT_OF_REACH = 20.0  # as a logit
 BLOCK = 64  # trees walked at once
 MOST_TREES, FEWEST_ROUNDS = 8000, 8  # many labels share the memory
 UNWATCHED_ROUNDS = 100  # where rows are too few to hold some out
+VALUE_BYTES = 40  # held while growing
 SMALL = 200_000  # values, below which threads wait for each other longer than they work
 
 
@@ -119,6 +120,10 @@ class Boosted(nn.Module):
             else:
                 flags += [False] * {"number": 1, "date": 9, "tags": len(spec.get("names", ()))}[spec["kind"]]
         return [place for place, flag in enumerate(flags) if flag]
+
+    def weigh(self, batch: SupervisedBatch) -> tuple[float, float]:
+        """Copies of the table, its bins, and gradients."""
+        return 0.0, VALUE_BYTES * (self.table(batch.inputs).shape[1] + 4 * self.outputs)
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Grow the trees, one model for each tag where there are tags."""

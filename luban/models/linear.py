@@ -30,6 +30,7 @@ DENSE_VALUES = 20_000_000
 MOST_WEIGHTS, FEWEST_BUCKETS = 2**24, 2**16  # many labels share the memory
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
 LONGEST = 16
+BUCKET_BYTES, VALUE_BYTES = 80, 64  # held while solving
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
 
 
@@ -98,6 +99,11 @@ class Linear(nn.Module):
         index = grams + place * (self.buckets + 1)
         value = torch.where(first, 1 + counts.gather(1, group).clamp(min=1).log(), 0.0) * self.idf[index]
         return index, value / value.norm(dim=1, keepdim=True).clamp(min=1e-9)
+
+    def weigh(self, batch: SupervisedBatch) -> tuple[float, float]:
+        """For each bucket and for each n-gram of each row: the matrix twice, its scaled copy, and what the solver makes of it."""
+        tokens = sum(float((batch.inputs[column] > 0).sum()) for column in self.texts) / max(1, len(batch.target))
+        return BUCKET_BYTES * len(self.idf), VALUE_BYTES * (tokens * LENGTHS[-1] + self.dense_dim)
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Count documents, choose n-grams and penalty on a fifth of the rows, then fit on all of them."""

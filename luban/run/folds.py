@@ -13,6 +13,7 @@ from luban.columns import Columns
 from luban.data.prepare import Prepared, build, open_source, splitting_of, target_of
 from luban.data.source import Source
 from luban.data.splits import TEST, Splitting, divide, folds
+from luban.data.streaming import bytes_in_memory
 from luban.errors import DataError
 from luban.evaluation.metrics import Metric
 from luban.messages import tr
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 def cross_validate(work: Work, recipe: Recipe, folder: Path, metric: Metric) -> dict[str, Columns]:
     """Pooled test marks by model name; `chosen` holds what each fold chose. Raises DataError L223 where a label is too rare."""
+    if bytes_in_memory(recipe) > work.room:
+        fix = tr("leave folds out: with so many rows one test split tells as much")
+        raise DataError("L262", tr("folds need the data in memory, and it is too large"), where="recipe.toml: evaluation.folds", fix=fix)
     source, recipe = open_source(recipe)
     pooled: dict[str, list[Columns]] = {}
     labels: list[str] | None = None

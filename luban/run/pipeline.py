@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from luban import memory
 from luban import recipe as recipes
 from luban.bundle.fingerprint import fingerprint
+from luban.bundle.golden import NUMBER_OF_ROWS
 from luban.bundle.write import write as write_bundle
 from luban.data.prepare import ROW, Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
@@ -102,6 +104,7 @@ class Work:
     def __init__(self, run: Run, tell: Tell, interruption: Interruption, clock: Clock) -> None:
         self.run, self.tell, self.interruption, self.clock = run, tell, interruption, clock
         self.recipe = run.recipe
+        self.room = memory.room(self.recipe.training.memory)
         self.threads = use_threads(self.recipe.training.threads)
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
@@ -110,7 +113,7 @@ class Work:
         run = self.run
         with Recorder(run.folder / "messages.jsonl") if is_first() else Heard() as recorder:
             self.tell("stage", name="prepare")
-            prepared = in_turn(lambda: prepare(without_test(self.recipe), run.folder.parent / ".prepared"))
+            prepared = in_turn(lambda: prepare(without_test(self.recipe), run.folder.parent / ".prepared", self.interruption.check))
             self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
             finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
             if is_first():
@@ -195,6 +198,7 @@ class Work:
                 rung.validation = marks_of(rung.task, rung.net, prepared.examples["validation"])
                 self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
             rungs.append(rung)
+            memory.trim()
             self.interruption.check()
         return rungs
 
@@ -211,18 +215,10 @@ class Work:
         use_threads(self.threads)
         if role == "baseline":
             net = task.build()
-            seconds = in_turn(
-                lambda: solve(
-                    task,
-                    net,
-                    prepared.examples["train"],
-                    seed=self.recipe.training.seed,
-                    folder=folder / "rungs" / name,
-                    tell=self.tell,
-                    check=self.interruption.check,
-                )
-            )
-            return Rung(name, task, net.eval(), "baseline", seconds)
+            train, seed, place = prepared.examples["train"], self.recipe.training.seed, folder / "rungs" / name
+            check, room = self.interruption.check, self.room
+            seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))
+            return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
         validation = prepared.examples["validation"]
         sign = 1 if metric.higher_is_better else -1
         trainer = Trainer(
@@ -291,5 +287,5 @@ def name_of(task: Any) -> str:
 def golden_rows(prepared: Prepared) -> Any:
     """A few rows nobody trained on, or none."""
     target = prepared.recipe.target
-    rows = prepared.raw.drop(ROW)
+    rows = prepared.raw.head(NUMBER_OF_ROWS).drop(ROW).collect()
     return rows.drop(target) if target in rows.columns else rows

@@ -75,6 +75,7 @@ def data_facts(recipe: Recipe, prepared: Prepared, labels: list[str] | None) -> 
         "name": recipe.data if isinstance(recipe.data, str) else str(recipe.data),
         "hash": facts["hash"],
         "rows": facts["rows"],
+        "sample": facts.get("sample"),
         "splits": facts["splits"],
         "rejects": len(facts["rejects"]),
         "inputs": {column: section["kind"] for column, section in recipe.inputs.items()},
@@ -155,7 +156,7 @@ def wrong(marks: Columns, labels: list[str] | None, prepared: Prepared) -> list[
         named = [(float(marks["truth"][p]), float(marks["answer"][p]), None) for p in places]
     else:
         return []
-    raw = prepared.raw.filter(pl.col(ROW).is_in(marks.row[places].tolist()))
+    raw = prepared.raw.filter(pl.col(ROW).is_in(marks.row[places].tolist())).collect()
     by_row = {row.pop(ROW): row for row in raw.to_dicts()}
     kinds = {column: section["kind"] for column, section in prepared.recipe.inputs.items()}
     return [

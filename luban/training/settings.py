@@ -56,6 +56,10 @@ class Training:
     """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
     threads: Annotated[int, Gt(0)] | None = None
     """Left out: the cores this process may use, or one where a step is too small to share."""
+    memory: str | None = None
+    """What preparing and training may hold, program and libraries (0.6 GB) included: `1 GB`; at least `800 MB`. Larger data is streamed
+    from the disk, and what must be learnt from rows held at once is learnt from a sample, said aloud. Left out: half of the RAM of the
+    machine or container."""
     checkpoint_every_s: Annotated[float, Gt(0)] = 30.0
     """Seconds of training between checkpoints: what a kill can cost."""
     seed: Annotated[int, Ge(0)] = 0

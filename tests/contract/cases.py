@@ -104,7 +104,7 @@ def learn(made: Ready, settings: Training) -> nn.Module:
     torch.manual_seed(settings.seed)
     if made.case.solved:
         net = made.task.build()
-        solve(made.task, net, made.examples[0], seed=0, folder=None, tell=lambda *_, **__: None, check=lambda: None)
+        solve(made.task, net, made.examples[0], seed=0, folder=None, tell=lambda *_, **__: None)
         return net.eval()
     return Trainer(made.task, made.examples[0], settings).run().finish()
 

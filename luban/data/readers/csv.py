@@ -260,8 +260,11 @@ def by_record(text: Text, path: Path, names: list[str], delimiter: str, skip: in
     )
 
 
-def records(lines: list[str], delimiter: str) -> Iterator[tuple[int, int, list[str], str]]:
-    """First line, last line, fields, fault of each record; a faulty one is its first line only, so that one quote can't swallow a file."""
+def records(lines: list[str], delimiter: str, *, more: bool = False) -> Iterator[tuple[int, int, list[str], str]]:
+    """First line, last line, fields, fault of each record; a faulty one is its first line only, so that one quote can't swallow a file.
+
+    With `more` to come, a record that the lines end in is not judged.
+    """
     start, limit = 0, csv.field_size_limit(LONGEST_FIELD)
     try:
         while start < len(lines):
@@ -273,6 +276,8 @@ def records(lines: list[str], delimiter: str) -> Iterator[tuple[int, int, list[s
                     begin = seen = reader.line_num
                 start = len(lines)
             except csv.Error as error:
+                if more and "unexpected end" in str(error):
+                    return
                 yield start + seen + 1, start + seen + 1, [], quote_fault(error)
                 start += seen + 1
     finally:

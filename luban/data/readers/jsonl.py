@@ -120,16 +120,24 @@ def listed(text: Text, path: Path) -> Iterator[tuple[int, Any, str, str]]:
         raise DataError("L217", tr("the list of records does not end"), where=f"{path.name}:{line}", fix=tr("copy or download it again"))
 
 
-def column(name: str, values: list[Any]) -> pl.Series:
-    """A typed column; mixed types become text, true and false among numbers too."""
+def types_of(values: list[Any]) -> set[type]:
+    """The types of the values; whole numbers beyond 64 bits count as floats too."""
     types = {type(value) for value in values} - {type(None)}
+    if int in types and not all(-(2**63) <= value < 2**63 for value in values if type(value) is int):
+        types.add(float)
+    return types
+
+
+def column(name: str, values: list[Any], types: set[type] | None = None) -> pl.Series:
+    """A typed column; mixed types become text, true and false among numbers too. `types` are those of the whole column, if this is a part."""
+    types = types_of(values) if types is None else types
     if types <= {int, float}:
-        dtype = pl.Int64 if types == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None) else pl.Float64
+        dtype = pl.Int64 if types == {int} else pl.Float64
         return pl.Series(
             name, [None if v is None else float(v) for v in values] if dtype == pl.Float64 else values, dtype=dtype if types else pl.String
         )
     if types in ({str}, {bool}):
-        return pl.Series(name, values)
+        return pl.Series(name, values, dtype=pl.String if types == {str} else pl.Boolean)
     if types in ({list}, {dict}):
         try:
             return pl.Series(name, values, strict=True)

@@ -1,0 +1,61 @@
+"""Arrays mapped from files: what was looked at is let go at once, so that the process holds little of them."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+MOST = 64_000_000  # bytes gathered in memory; more is gathered into a mapped file without a name
+CHUNK = 1 << 18  # rows at a time
+
+
+def gather(array: Array, rows: Any) -> Array:
+    """`array[rows]`; the pages of a mapped array are let go, and much of one stays mapped."""
+    if not isinstance(array, np.memmap):
+        return array[rows]
+    if isinstance(rows, np.ndarray) and rows.dtype != bool and len(rows) * row_bytes(array) > MOST:
+        return gather_mapped(array, rows)
+    out = np.array(array[rows])
+    release(array)
+    return out
+
+
+def gather_mapped(array: np.memmap, rows: Array) -> Array:
+    """The rows in a file that is gone when the last map of it is."""
+    with tempfile.TemporaryFile(dir=Path(str(array.filename)).parent) as file:
+        for start in range(0, len(rows), CHUNK):
+            file.write(np.ascontiguousarray(array[rows[start : start + CHUNK]]).data)
+            release(array)
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=(len(rows), *array.shape[1:]))
+
+
+def release(array: Array) -> None:
+    """Give back the memory of a mapped array; its file holds the values still."""
+    held = getattr(array, "_mmap", None)
+    if held is not None and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
+
+
+def total(array: Array) -> float:
+    """The sum, of a mapped array piece by piece."""
+    found = 0.0 if array.dtype.kind == "f" else 0
+    for start in range(0, len(array), CHUNK):
+        found += array[start : start + CHUNK].sum().item()
+        release(array)
+    return found
+
+
+def row_bytes(array: Array) -> int:
+    """Bytes of one row."""
+    return array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+
+
+def is_all(rows: Array, count: int) -> bool:
+    """Whether the rows are all of them, in their order."""
+    return len(rows) == count and (not count or (int(rows[0]) == 0 and int(rows[-1]) == count - 1 and bool((np.diff(rows) == 1).all())))

@@ -1,0 +1,74 @@
+"""How much this process may hold: what the recipe allows, or half of the RAM that machine and container give it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from pathlib import Path
+
+from luban.errors import DataError, RecipeError
+from luban.messages import tr
+
+UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+SHARE = 0.5  # of the RAM, where the recipe says nothing
+LIBRARIES = 600_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
+LEAST = 200_000_000  # what must be left beside them
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def bytes_of(amount: str) -> int:
+    """`500 MB` -> 500000000. Raises RecipeError L105."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B)\s*", amount, re.IGNORECASE)
+    if not match or float(match[1]) <= 0:
+        what = tr("not an amount of memory")
+        raise RecipeError("L105", what, where="training.memory", received=amount, fix='memory = "500 MB" | "2 GB" | "1.5 GiB"')
+    return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def allowance(asked: str | None) -> int:
+    """Bytes this process may hold, libraries included."""
+    return bytes_of(asked) if asked is not None else int(SHARE * available())
+
+
+def room(asked: str | None) -> int:
+    """Bytes left beside the libraries, the same on every run of a recipe. Raises DataError L261 where that is too little."""
+    left = allowance(asked) - LIBRARIES
+    if asked is not None and left < LEAST:
+        what = tr("the program and its libraries hold {held} MB; that leaves too little for data", held=LIBRARIES // 10**6)
+        fix = f'memory = "{(LIBRARIES + LEAST) // 10**6} MB"'
+        raise DataError("L261", what, where="recipe.toml: training.memory", received=asked, fix=fix)
+    return max(LEAST, left)
+
+
+def trim() -> None:
+    """Give freed memory back to the system, where its allocator can."""
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if release is not None:
+        release(0)
+
+
+def available() -> int:
+    """Bytes of RAM, of the machine or of the container if that has less."""
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *container_limits()])
+
+
+def container_limits() -> list[int]:
+    """What control groups allow (v2: this one and those above; v1: the memory controller's)."""
+    try:
+        own = next(line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        own = "/"
+    place = CGROUP / own.strip().lstrip("/")
+    files = [folder / "memory.max" for folder in (place, *place.parents) if folder.is_relative_to(CGROUP)]
+    found = [read_limit(file) for file in (*files, CGROUP / "memory" / "memory.limit_in_bytes")]
+    return [limit for limit in found if limit]
+
+
+def read_limit(file: Path) -> int:
+    """A limit in bytes, 0 where there is none."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdecimal() else 0
