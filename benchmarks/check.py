@@ -42,20 +42,24 @@ def timed(folder: Path, rows: int) -> None:
     made(rows).write_csv(folder / "data.csv")
     kinds = {f"x{i}": "number" for i in range(4)} | {f"c{i}": "category" for i in (1, 2, 3)} | {"day": "date", "review": "text"}
     recipe = recipes.parse({"task": "classification", "data": "data.csv", "target": "label", "inputs": kinds}, base=folder)
-    wall, processor = time.perf_counter(), time.process_time()
-    seconds = [0.0]
+    clocks = [clock()]
     read(recipe.data, recipe.reading, base=folder)
-    seconds.append(time.perf_counter() - wall)
+    clocks.append(clock())
     done = check_up(recipe, suspects=True)  # reads again
-    seconds.append(time.perf_counter() - wall)
+    clocks.append(clock())
     beside = write_data_report(data_report(done), folder / "data-report.html")
-    seconds.append(time.perf_counter() - wall)
-    processor = time.process_time() - processor
-    reading, checking, writing = (b - a for a, b in itertools.pairwise(seconds))
+    clocks.append(clock())
+    reading, checking, writing = (after - before for before, after in itertools.pairwise(clocks))
     sizes = [path.stat().st_size for path in (folder / "data.csv", folder / "data-report.html", beside)]
-    print("| rows | file MB | reading s | checking s | report s | processor s, all | page kB | json kB |\n|" + "---|" * 8)
-    figures = [f"{sizes[0] / 1e6:.0f}", f"{reading:.1f}", f"{checking - reading:.1f}", f"{writing:.1f}", f"{processor - reading:.1f}"]
-    print(f"| {rows:,} | {' | '.join(figures)} | {sizes[1] / 1e3:.0f} | {sizes[2] / 1e3:.0f} |")
+    print(f"{rows:,} rows, {sizes[0] / 1e6:.0f} MB; page {sizes[1] / 1e3:.0f} kB, JSON {sizes[2] / 1e3:.0f} kB\n")
+    print("| | seconds | processor seconds |\n|---|---|---|")
+    for name, spent in (("reading", reading), ("checking", checking - reading), ("report", writing)):
+        print(f"| {name} | {spent[0]:.1f} | {spent[1]:.1f} |")
+
+
+def clock() -> np.ndarray:
+    """Seconds passed, and seconds worked by this process's threads."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def main() -> None:

@@ -59,7 +59,9 @@ def findings_table(findings: Sequence[Any]) -> list[str]:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*header, box=None, pad_edge=False)
+    drawn = Table(box=None, pad_edge=False)
+    for name in header:
+        drawn.add_column(name, overflow="fold")  # Chinese has no spaces to break at; nothing may be cut off
     for f in findings:
         drawn.add_row(
             Text(marks[f.level][0], style=marks[f.level][1]) + f" {f.name}", Text(f.where), Text(f.detail), Text(f.fix, style="dim")

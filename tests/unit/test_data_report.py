@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import click
 import numpy as np
 import polars as pl
 import pytest
@@ -14,12 +15,15 @@ import pytest
 from luban import catalog
 from luban import recipe as recipes
 from luban.cli import main as cli
+from luban.cli.output import findings_table, width_of
+from luban.data.checks import Finding
 from luban.inspection import checkup
 from luban.inspection import report as report_module
 from luban.inspection.checkup import FAULTLESS, CheckUp, check_up
 from luban.inspection.columns import histogram
 from luban.inspection.report import data_report, page, write_data_report
 from luban.inspection.suspects import confident_errors, suspects
+from luban.messages import said
 
 N = 601
 VOID = {"meta", "br", "img", "line", "rect", "circle", "polyline"}
@@ -227,6 +231,19 @@ def test_the_command_names_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureF
     assert json.loads(Path(written["json"]).read_text())["rows"] == N
     assert cli.run([*asked[:-1], "page.json"], as_json=False) == 2
     assert "FILE.html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_narrow_terminal_cuts_nothing_off(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUBAN_LANG", language)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    fix = said("drop them, or keep them together with a group; scores are too good otherwise")
+    lines = findings_table([Finding("W255", "warning", said("near copy"), said("no value is missing"), fix, "review")])
+    assert max(width_of(line) for line in map(click.unstyle, lines)) <= 60
+    shown = "".join(map(click.unstyle, lines))
+    assert "…" not in shown
+    assert set(fix) <= set(shown)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
