@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,6 +16,8 @@ from luban.messages import tr
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
+FEW_LABELS = 64
+CHUNK = 1 << 20  # rows whose places are counted at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +114,35 @@ def fill(order: np.ndarray, shares: dict[int, float]) -> np.ndarray:
 
 def stratified(labels: pl.Series, shares: dict[int, float], seed: int, rows: np.ndarray) -> np.ndarray:
     """Every k-th row of the rows sorted by label and key: each label keeps its share; a label's first row trains."""
-    codes = labels.cast(pl.String).fill_null("").rank("dense").to_numpy()
-    order = np.lexsort((keys(rows, seed), codes))
-    parts = np.zeros(len(order), np.int8)
-    for part, phase in ((TEST, 0.25), (VALIDATION, 0.75)):
-        places = np.floor(np.arange(len(order)) * shares[part] + phase)
-        chosen = np.r_[False, places[1:] > places[:-1]]
-        parts[order[chosen & (parts[order] == TRAIN)]] = part
-    first = order[np.r_[True, codes[order][1:] != codes[order][:-1]]]
-    parts[first] = TRAIN
+    codes, names = codes_of(labels)
+    parts, before = np.zeros(len(labels), np.int8), 0
+    for run in sorted_rows(codes, names, seed, rows):
+        for start in range(0, len(run), CHUNK):
+            order = run[start : start + CHUNK]
+            for part, phase in ((TEST, 0.25), (VALIDATION, 0.75)):
+                places = np.floor(np.arange(before + start - 1, before + start + len(order)) * shares[part] + phase)
+                chosen = places[1:] > places[:-1]
+                parts[order[chosen & (parts[order] == TRAIN)]] = part
+        parts[run[np.r_[True, np.diff(codes[run]) != 0]]] = TRAIN
+        before += len(run)
     return parts if all((parts == p).any() or not shares[p] for p in (VALIDATION, TEST)) else at_random(len(labels), shares, seed, rows)
+
+
+def sorted_rows(codes: np.ndarray, names: int, seed: int, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The places sorted by label and key: label by label where they are few, which takes less memory, else in one piece."""
+    if names > FEW_LABELS:
+        yield np.lexsort((keys(rows, seed), codes))
+        return
+    for code in range(names):
+        here = np.flatnonzero(codes == code)
+        yield here[np.argsort(keys(rows[here], seed), kind="stable")]
+
+
+def codes_of(labels: pl.Series) -> tuple[np.ndarray, int]:
+    """(N,) the place of each label among the sorted names, and how many those are; a missing label is an empty one."""
+    names = labels.unique().cast(pl.String).fill_null("").unique().sort()
+    found = labels if labels.dtype == pl.Enum and not labels.null_count() else labels.cast(pl.String).fill_null("").cast(pl.Enum(names))
+    return found.cast(pl.Enum(names)).to_physical().to_numpy(), len(names)
 
 
 def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from luban.data.source import BadRow, Origin, Part, Source
 from luban.errors import DataError, say, warn
 from luban.messages import tr
 
+FEW_NAMES = 10_000
 STUB = "\x00stub"  # no column of a user has this name
 
 
@@ -73,14 +74,32 @@ class Spool:
         parts = [table for _, table in self.tables(names)]
         return pl.concat(parts) if parts else self.empty().select(names)
 
+    def narrow(self, names: Sequence[str]) -> pl.DataFrame:
+        """Whole columns; of text with few different values, a byte or two a row."""
+        found = {name: pl.Series(name, [], dtype=pl.String) for name in names if self.schema[name] == pl.String}
+        for _, table in self.tables(names):
+            for name, known in list(found.items()):
+                found[name] = pl.concat([known, table[name]]).drop_nulls().unique()
+                if len(found[name]) > FEW_NAMES:
+                    del found[name]
+        few = {name: pl.Enum(known.sort()) for name, known in found.items()}
+        parts = [table.cast(few) for _, table in self.tables(names)]  # type: ignore[arg-type]
+        return pl.concat(parts) if parts else self.empty().select(names)
+
     def take(self, rows: np.ndarray, names: Sequence[str] | None = None) -> pl.DataFrame:
         """Some rows, in the table's order."""
         parts = []
         for start, table in self.tables(names):
             low, high = np.searchsorted(rows, (start, start + table.height))
             if high > low:
-                parts.append(table[rows[low:high] - start])
+                parts.append(alone(table[rows[low:high] - start]))
         return pl.concat(parts) if parts else self.empty().select(list(self.schema) if names is None else names)
+
+
+def alone(table: pl.DataFrame) -> pl.DataFrame:
+    """The same rows by themselves: a few texts picked from many would hold all of them in memory."""
+    shared = [series for series in table.get_columns() if series.dtype in (pl.String, pl.Binary) or series.dtype.is_nested()]
+    return table.with_columns([pl.Series(series.name, series.to_list(), dtype=series.dtype) for series in shared])
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,10 @@ class Held:
     def select(self, names: Sequence[str]) -> pl.DataFrame:
         """Some columns."""
         return self.table.select(names)
+
+    def narrow(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some columns."""
+        return self.select(names)
 
     def take(self, rows: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
         """Some rows."""

@@ -199,7 +199,7 @@ def build(
 ) -> tuple[dict[str, Columns], dict[str, Any]]:
     """Split, check, fit, encode; the examples, mapped from files in `place`, and what the store says of them."""
     narrow = [name for name in split_columns(recipe) if name in rows.schema and not rows.schema[name].is_nested()]
-    source = replace(source, table=rows.select(narrow)) if narrow else source
+    source = replace(source, table=rows.narrow(narrow)) if narrow else source
     parts = divide(source.table, whole.splitting_of(recipe), target=whole.target_of(recipe), seed=recipe.training.seed, given=source.splits)
     names = whole.used_columns(recipe, rows.empty())
     sample = sample_of(recipe, source.table, parts, rows.bytes * len(names) / len(rows.schema), room)

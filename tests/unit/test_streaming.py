@@ -164,10 +164,11 @@ def test_a_folder_of_pictures_is_encoded_piece_by_piece(tmp_path: Path, monkeypa
     assert list((tmp_path / "two").glob("*/train.*.npy"))
 
 
-def test_weights_are_the_same_to_the_last_bit(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("model", [{"kind": "ngrams", "size": "tiny"}, {"kind": "linear", "buckets": 65_536}])
+def test_weights_are_the_same_to_the_last_bit(model: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     Classification.demo(None, 307, 0).write_csv(tmp_path / "d.csv")  # type: ignore[arg-type]
-    settings = {"model": {"kind": "ngrams", "size": "tiny"}, "training": {"steps": 5, "precision": "float32"}, "evaluation": {"draws": 10}}
-    made = {"task": "classification", "data": "d.csv", "target": "label", **settings}
+    training, evaluation = {"steps": 5, "precision": "float32"}, {"draws": 10, "baselines": False}
+    made = {"task": "classification", "data": "d.csv", "target": "label", "model": model, "training": training, "evaluation": evaluation}
     fitting = train(recipes.parse(made, base=tmp_path), runs=tmp_path / "one")
     request.getfixturevalue("streamed")
     found = train(recipes.parse(made, base=tmp_path), runs=tmp_path / "two")

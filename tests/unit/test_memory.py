@@ -1,0 +1,76 @@
+"""Amounts of memory, the container's limit, and mapped arrays that let go of what was looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from luban import mapped, memory
+from luban.columns import Columns, Ragged
+from luban.errors import DataError, RecipeError
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("800 MB", 800_000_000), ("1.5 GiB", 1_610_612_736), (" 2gb ", 2_000_000_000)])
+def test_amounts_are_read(text: str, wanted: int) -> None:
+    assert memory.bytes_of(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "1", "-1 GB", "0 GB", "1 PB", "much"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match="L105"):
+        memory.bytes_of(text)
+
+
+def test_an_allowance_that_the_libraries_fill_is_refused() -> None:
+    assert memory.room("1 GB") == 400_000_000
+    with pytest.raises(DataError, match=r"L261.*memory = .800 MB"):
+        memory.room("500 MB")
+
+
+def test_the_container_counts_where_it_has_less(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    free = memory.available()
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() == free
+    (tmp_path / "memory.max").write_text("512000000\n")
+    assert memory.available() == 512_000_000
+    assert memory.allowance(None) == 256_000_000
+
+
+def on_disk(array: np.ndarray, path: Path) -> np.ndarray:
+    np.save(path, array)
+    return np.load(path, mmap_mode="r")
+
+
+def resident_bytes(path: Path) -> int:
+    """Of the maps of a file, the bytes this process holds."""
+    found, here = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        here = str(path) in line if "-" in line.split(" ")[0] else here
+        found += int(line.split()[1]) * 1024 if here and line.startswith("Rss:") else 0
+    return found
+
+
+def test_rows_taken_from_a_map_leave_none_of_it_in_memory(tmp_path: Path) -> None:
+    values = on_disk(np.arange(2_000_003, dtype=np.int64), tmp_path / "v.npy")
+    assert int(values.sum()) == 2_000_003 * 1_000_001
+    assert resident_bytes(tmp_path / "v.npy") > 10_000_000
+    assert mapped.gather(values, np.array([5, 1_999_999, 7])).tolist() == [5, 1_999_999, 7]
+    assert resident_bytes(tmp_path / "v.npy") == 0
+    ragged = Ragged(values, np.array([3, 1_000_000]), np.array([2, 1]))
+    assert ragged.pad(-1).tolist() == [[3, 4], [1_000_000, -1]]
+    assert resident_bytes(tmp_path / "v.npy") == 0
+
+
+def test_all_rows_of_a_map_are_the_map_itself_and_many_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = on_disk(np.arange(1009 * 7).reshape(1009, 7), tmp_path / "d.npy")
+    columns = Columns({"dense": dense}, on_disk(np.arange(1009), tmp_path / "r.npy"))
+    assert columns.take(np.arange(1009))["dense"] is dense
+    monkeypatch.setattr(mapped, "MOST", 100)
+    some = columns.take(np.arange(1, 1009, 2))
+    assert isinstance(some["dense"], np.memmap)
+    np.testing.assert_array_equal(some["dense"], np.asarray(dense)[1::2])
+    assert some.row.tolist() == list(range(1, 1009, 2))
+    assert {path.name for path in tmp_path.iterdir()} == {"d.npy", "r.npy"}
