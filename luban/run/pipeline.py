@@ -30,6 +30,7 @@ from luban.run.recording import Recorder
 from luban.run.report import report_of
 from luban.task import Climbs
 from luban.training.budget import seconds_of
+from luban.training.capacity import check_capacity
 from luban.training.device import use_threads
 from luban.training.loop import Trainer
 from luban.training.solving import solve
@@ -96,7 +97,7 @@ class Work:
     def __init__(self, run: Run, tell: Tell, interruption: Interruption) -> None:
         self.run, self.tell, self.interruption = run, tell, interruption
         self.recipe, self.begun = run.recipe, time.monotonic()
-        self.threads = use_threads(self.recipe.training.threads)
+        self.threads = self.trained_threads = use_threads(self.recipe.training.threads)
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
     def whole(self) -> Run:
@@ -114,6 +115,8 @@ class Work:
                 return run
             self.check_folds(prepared)
             self.keep_inputs(prepared)
+            for task, _ in self.candidates(prepared.task):
+                check_capacity(task)
             self.interruption.check()
             names = self.metrics(prepared)
             metric = find(names[0])
@@ -125,7 +128,7 @@ class Work:
             self.cross_validate(rungs, metric)
             seconds = time.monotonic() - self.begun
             report = report_of(
-                self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
+                self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.trained_threads, warnings=recorder.warnings
             )
             self.tell("stage", name="bundle")
             known = fingerprint(prepared.examples["train"], [prepared.examples["validation"], prepared.examples["test"]])
@@ -193,7 +196,8 @@ class Work:
         auto = self.recipe.model["kind"] == "auto" and hasattr(task.config, "model")
         ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or self.recipe.evaluation.baselines) else []
         ladder += [] if auto else [task]
-        return [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
+        found = [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
+        return found if self.recipe.evaluation.baselines else found[-1:]
 
     def fit(self, task: Any, name: str, role: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
         """Solve or train one model."""
@@ -218,6 +222,7 @@ class Work:
             interrupted=lambda: bool(self.interruption.number),
         )
         trainer.run()
+        self.trained_threads = trainer.threads or self.threads
         self.interruption.check()
         return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
 
@@ -237,7 +242,8 @@ class Work:
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""
-        chosen = choose(rungs, metric) if self.recipe.model["kind"] == "auto" else rungs[-1]
+        auto = self.recipe.model["kind"] == "auto"
+        chosen = choose(rungs, metric, draws=self.recipe.evaluation.draws) if auto else rungs[-1]
         chosen.chosen = True
         return chosen
 

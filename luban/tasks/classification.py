@@ -154,16 +154,17 @@ class Classification:
             values = Ragged.of(np.full(len(table), -1, np.int32), np.ones(len(table), np.int64))
         else:
             values = np.full(len(table), MISSING, np.int32)
-        return supervised.with_column(columns, TARGET, values)
+        columns = supervised.with_column(columns, TARGET, values)
+        if name in table.columns:
+            supervised.say_missing(int((~is_known(columns[TARGET])).sum()), name)
+        return columns
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Asked rows that have a label; all rows where nothing is asked."""
         if asked is None:
             return rows
         target = rows[TARGET]
-        known = has_tags(target) if isinstance(target, Ragged) else target != MISSING
-        if lost := int((asked & ~known).sum()):
-            warn("W230", tr("{n} rows have no label; they neither train nor test", n=lost), where=self.config.target)
+        known = is_known(target)
         if not isinstance(target, Ragged) and (unseen := int((asked & (target == UNSEEN)).sum())):
             warn("W231", tr("{n} rows have a label that no training row has; they count as wrong", n=unseen), where=self.config.target)
         return rows.take(np.flatnonzero(asked & known))
@@ -269,6 +270,11 @@ def same_shape(outputs: Tensor, goal: Tensor) -> None:
     """Refuse to compare shapes that would only be broadcast. Raises RecipeError L113."""
     if outputs.shape != goal.shape:
         raise RecipeError("L113", tr("outputs and targets differ in shape"), received=tuple(outputs.shape), allowed=[tuple(goal.shape)])
+
+
+def is_known(target: Any) -> np.ndarray:
+    """(N,) which rows have a label, if only one that training never saw."""
+    return has_tags(target) if isinstance(target, Ragged) else target != MISSING
 
 
 def has_tags(target: Ragged) -> np.ndarray:

@@ -101,7 +101,9 @@ class Regression:
         """Inputs, and the target where the table has it; a target that is no number is a fault."""
         specs = dict(self.state["inputs"])
         if self.config.target in table.columns:
-            return supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
+            columns = supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
+            supervised.say_missing(int(np.isnan(columns[TARGET]).sum()), self.config.target)
+            return columns
         return supervised.with_column(supervised.encode_table(table, specs), TARGET, np.full(len(table), np.nan, np.float32))
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
@@ -109,8 +111,6 @@ class Regression:
         if asked is None:
             return rows
         known = ~np.isnan(rows[TARGET])
-        if lost := int((asked & ~known).sum()):
-            warn("W230", tr("{n} rows have no label; they neither train nor test", n=lost), where=self.config.target)
         return rows.take(np.flatnonzero(asked & known))
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:
