@@ -28,6 +28,7 @@ from luban.run.folds import cross_validate, without_test
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
+from luban.run.unused import warn_unused
 from luban.task import Climbs
 from luban.training.budget import seconds_of
 from luban.training.capacity import check_capacity
@@ -117,6 +118,7 @@ class Work:
             self.keep_inputs(prepared)
             for task, _ in self.candidates(prepared.task):
                 check_capacity(task)
+            warn_unused(self.recipe, prepared.task, solved=self.recipe.model["kind"] != "auto" and solved(prepared.task))
             self.interruption.check()
             names = self.metrics(prepared)
             metric = find(names[0])

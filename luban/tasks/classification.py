@@ -45,6 +45,7 @@ class Batch:
 
     inputs: dict[str, Any]
     target: Tensor  # (B,) int64, -1 missing, -2 never seen; for tags (B, K) float32, NaN = missing
+    weights: Tensor | None = None  # (K,) what a row of each label counts; None = all alike
 
 
 class Classification:
@@ -78,6 +79,7 @@ class Classification:
         weights: tuple[Annotated[float, Ge(0)], ...] | None
 
     split = Split(by="stratified")
+    of_networks = ("loss", "label_smoothing")  # settings that a solved model has no use for
     metrics = ("accuracy", "micro_f1", "macro_f1", "auc", "log_loss", "ece")
 
     def __init__(self, config: Config, state: Any = None) -> None:
@@ -175,7 +177,8 @@ class Classification:
         inputs = supervised.collate_inputs(examples, self.state["inputs"], draw)
         if self.multi_label:
             return Batch(inputs, Tags.collate(target, self.state["target"], draw))
-        return Batch(inputs, torch.from_numpy(np.asarray(target, np.int64)))
+        weights = self.state["weights"]
+        return Batch(inputs, torch.from_numpy(np.asarray(target, np.int64)), None if weights is None else torch.tensor(weights))
 
     def build(self) -> nn.Module:
         """One output a label; two labels share one output, the logit of the second."""
@@ -197,8 +200,8 @@ class Classification:
             return
         outputs, target = outputs[known], batch.target[known]
         loss = self.loss_of(outputs.float(), target)  # (known,)
-        if self.state["weights"] is not None:
-            loss = loss * torch.tensor(self.state["weights"], dtype=loss.dtype, device=loss.device)[target]
+        if batch.weights is not None:
+            loss = loss * batch.weights.to(loss)[target]
         yield Loss(loss.mean(), count)
 
     def loss_of(self, outputs: Tensor, target: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class Batch:
 
     inputs: dict[str, Any]
     target: Tensor  # (B,) float32, scaled; NaN = missing
+    weights: None = None  # no number counts more than another
 
 
 class Regression:
@@ -63,6 +64,7 @@ class Regression:
         target: dict[str, Any]
 
     split = Split(by="random")
+    of_networks = ("loss",)  # settings that a solved model has no use for
     metrics = ("rmse", "mae", "r2")
 
     def __init__(self, config: Config, state: Any = None) -> None:
