@@ -118,5 +118,7 @@ def say(what: str) -> None:
 
 def shorten(value: Any, limit: int = 80) -> str:
     """A value as text of at most `limit` characters, safe to print in one line."""
+    if isinstance(value, str | bytes | list | tuple):
+        value = value[: limit + 1]  # a million values need not be written out to be cut
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

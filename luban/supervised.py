@@ -44,8 +44,15 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
     return specs
 
 
+def hollow(state: Any) -> Any:
+    """The state without what stands in its tables, which `check_specs` looks at one by one."""
+    return {key: {} if isinstance(value, dict) else value for key, value in state.items()} if isinstance(state, dict) else state
+
+
 def check_specs(inputs: Sections, specs: dict[str, Spec], target: Spec, targets: tuple[str, ...]) -> None:
     """Hold the specs of a state from a stranger against the recipe and the kinds. Raises RecipeError L104 … L106, L123."""
+    if not all(isinstance(spec, dict) for spec in specs.values()):
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
     if {column: section["kind"] for column, section in inputs.items()} != {column: spec.get("kind") for column, spec in specs.items()}:
         raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
     if target.get("kind") not in targets:

@@ -50,8 +50,10 @@ class Files:
         """A file of JSON. Raises BundleError L403 for what is none."""
         return parsed(self.folder / name, self.content[name])
 
-    def lines(self, name: str) -> list[Any]:
-        """A file of JSON lines. Raises BundleError L403 for what is none."""
+    def lines(self, name: str, most: int) -> list[Any]:
+        """A file of JSON lines. Raises BundleError L403 for what is none, or for more lines."""
+        if self.content[name].count(b"\n") > most:
+            raise BundleError("L403", tr("the golden rows are not such as Luban writes"), where=str(self.folder / name))
         return [parsed(self.folder / name, line) for line in self.content[name].split(b"\n") if line]
 
     def check_weights(self) -> None:

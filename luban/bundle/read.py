@@ -57,7 +57,7 @@ def assemble(files: layout.Files) -> tuple[dict[str, Any], Any, nn.Module, dict[
     if hasattr(net, "check_buffers"):
         net.check_buffers()  # type: ignore[operator]
     net.eval()
-    golden.check(task, net, files.lines("golden.jsonl"), str(files.folder))
+    golden.check(task, net, files.lines("golden.jsonl", golden.NUMBER_OF_ROWS), str(files.folder))
     return description, task, net, parts.get("report.json", {}), parts.get("fingerprint.json", {})
 
 

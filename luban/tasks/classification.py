@@ -100,8 +100,8 @@ class Classification:
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
-        state = validate(self.State, self.state, where="state.json")
-        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("category", "tags"))
+        state = validate(self.State, supervised.hollow(self.state), where="state.json")
+        supervised.check_specs(self.config.inputs, self.state["inputs"], self.state["target"], ("category", "tags"))
         fewest = 1 if self.multi_label else 2
         if len(self.labels) < fewest or (state.weights is not None and len(state.weights) != len(self.labels)):
             raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: weights")

@@ -85,8 +85,8 @@ class Regression:
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
-        state = validate(self.State, self.state, where="state.json")
-        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("number",))
+        validate(self.State, supervised.hollow(self.state), where="state.json")
+        supervised.check_specs(self.config.inputs, self.state["inputs"], self.state["target"], ("number",))
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
         """Specs of the inputs and the scale of the target. Raises DataError L231 where no row has a number."""

@@ -21,7 +21,7 @@ from luban.recipe import copy_tables, parse, read, toml_key, toml_value
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
 FEW, MANY = 1500, 10_000
-LIMIT_S = 5.0  # the promise is a second; a busy machine is slower
+LIMIT_S = 10.0  # the promise is a second on an idle machine
 MEMORY_KB = 200_000
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 3, 10**12, -(10**12), 2**63, 10**400, 0.0, -0.5, 0.5, 1e-320, 1e308, float("inf"), float("-inf"), float("nan"),
