@@ -125,5 +125,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def shorten(value: Any, limit: int = 80) -> str:
     """A value as text of at most `limit` characters, safe to print in one line."""
+    if isinstance(value, str | bytes | list | tuple):
+        value = value[: limit + 1]  # a million values need not be written out to be cut
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

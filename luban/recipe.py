@@ -28,6 +28,7 @@ SECTIONS = {"split": Splitting, "reading": Reading, "training": Training, "evalu
 TOP = ("task", "data", "target", "inputs", "model", *SECTIONS)
 GIVEN = ("inputs", "target", "model")  # fields of a task's Config that the recipe's own sections fill
 MAX_BYTES = 1_000_000
+DEEPEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,8 @@ def read(path: str | Path, sets: tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(
             "L100", tr("no such recipe"), where=str(path), received=str(path), allowed=near, fix=tr("`luban new DATA` writes one")
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise RecipeError("L101", tr("not TOML: {why}", why=str(error)), where=str(path)) from error
+    except (ValueError, RecursionError, OSError) as error:  # of a number of 5000 digits tomllib raises a bare ValueError
+        raise RecipeError("L101", tr("not TOML: {why}", why=str(error)[:200]), where=str(path)) from error
     name = path.stem if path.stem != "recipe" else path.absolute().parent.name or path.stem
     return parse(raw, base=path.parent, name=name, file=path.name, sets=sets)
 
@@ -180,9 +181,9 @@ def apply_sets(raw: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
             raise RecipeError("L107", tr("--set wants key=value"), where="--set", received=assignment, fix="--set training.epochs=3")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
-        *tables, last = path.strip().split(".")
+        *tables, last = path.strip().split(".", DEEPEST)
         place = raw
         for table in tables:
             if isinstance(place.get(table), str):
@@ -194,11 +195,13 @@ def apply_sets(raw: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
     return raw
 
 
-def copy_tables(value: Any) -> Any:
-    """A copy as deep as tables and lists go."""
+def copy_tables(value: Any, depth: int = 0) -> Any:
+    """A copy as deep as tables and lists go. Raises RecipeError L124 for tables within tables without end."""
+    if depth > DEEPEST:
+        raise RecipeError("L124", tr("nested too deeply"), fix=tr("a recipe has at most {n} levels", n=DEEPEST))
     if isinstance(value, dict):
-        return {key: copy_tables(part) for key, part in value.items()}
-    return [copy_tables(part) for part in value] if isinstance(value, list) else value
+        return {key: copy_tables(part, depth + 1) for key, part in value.items()}
+    return [copy_tables(part, depth + 1) for part in value] if isinstance(value, list) else value
 
 
 def moved(recipe: Recipe, folder: Path) -> Recipe:

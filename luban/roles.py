@@ -35,6 +35,7 @@ class SupervisedBatch(Protocol):
 
     inputs: Inputs
     target: Tensor  # (B,) int64, below 0 = none; (B, K) float for tags; (B,) float for numbers; NaN = none
+    weights: Tensor | None  # (labels,) what a row of each label counts; None = all alike
 
 
 class Predictor(Protocol):

@@ -56,8 +56,15 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
     return {column: specs[column] for column in inputs}
 
 
+def hollow(state: Any) -> Any:
+    """The state without what stands in its tables, which `check_specs` looks at one by one."""
+    return {key: {} if isinstance(value, dict) else value for key, value in state.items()} if isinstance(state, dict) else state
+
+
 def check_specs(inputs: Sections, specs: dict[str, Spec], target: Spec, targets: tuple[str, ...]) -> None:
     """Hold the specs of a state from a stranger against the recipe and the kinds. Raises RecipeError L104 … L106, L123."""
+    if not all(isinstance(spec, dict) for spec in specs.values()):
+        raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
     if {column: section["kind"] for column, section in inputs.items()} != {column: spec.get("kind") for column, spec in specs.items()}:
         raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
     if target.get("kind") not in targets:
@@ -109,6 +116,12 @@ def encode_chunk(table: pl.DataFrame, specs: dict[str, Spec], names: dict[str, s
     if faults:
         columns = columns.take(np.setdiff1d(columns.row, list(faults)))
     return replace(columns, rejects=tuple(faults[place] for place in sorted(faults)))
+
+
+def say_missing(count: int, target: str) -> None:
+    """Rows without a target are named once, when the table is read."""
+    if count:
+        warn("W230", tr("{n} rows have no label; they neither train nor test", n=count), where=target)
 
 
 def with_column(columns: Columns, name: str, values: Any) -> Columns:
@@ -174,12 +187,32 @@ def encoder_section(column: str, kind: str, model: dict[str, Any], kinds: dict[s
     named = model.get("encoders", {})
     for key in (column, kind):
         if key in named:
-            section = {"kind": named[key]} if isinstance(named[key], str) else named[key]
-            return {"size": model["size"]} | section
+            return {"size": model["size"]} | as_section(named[key], f"model.encoders.{key}")
     own = network_kind(model, {c: {"kind": k} for c, k in kinds.items()})
     if kind in catalog.find("models", own).takes:
         return {"kind": own, "size": model["size"]} | without(model, *COMMON)
     return {"kind": catalog.find("kinds", kind).stated["ENCODER"], "size": model["size"]}
+
+
+def as_section(value: Any, where: str) -> dict[str, Any]:
+    """`"lstm"` as `{kind = "lstm"}`. Raises RecipeError L104, L105 for what names no model, or speaks of the whole network."""
+    section = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(section, dict) or not isinstance(section.get("kind"), str):
+        raise RecipeError("L105", tr("a kind, or a table of keys, is wanted here"), where=where, received=value)
+    if foreign := [key for key in ("encoders", *NETWORK) if key in section]:
+        raise RecipeError("L104", tr("this key belongs to the model, not to one encoder"), where=where, received=foreign[0])
+    return section
+
+
+def check_encoders(model: dict[str, Any], kinds: dict[str, str], where: str) -> None:
+    """Refuse an encoder for a column that is not there. Raises RecipeError L104, L105."""
+    named = model.get("encoders", {})
+    if not isinstance(named, dict):
+        raise RecipeError("L105", tr("a table of keys is wanted here"), where=f"{where}: model.encoders", received=named)
+    for key in named:
+        if key not in kinds and key not in kinds.values():
+            good = [*kinds, *sorted(set(kinds.values()))]
+            raise RecipeError("L104", tr("no input has this name or kind"), where=f"{where}: model.encoders", received=key, allowed=good)
 
 
 def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
@@ -187,7 +220,7 @@ def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     entry, model = catalog.find("models", section["kind"], where=where), catalog.load("models", section["kind"])
     sizes = entry.stated.get("SIZES", {"tiny": {}, "small": {}, "base": {}})
     size = section.get("size", "small")
-    if size not in sizes:
+    if not isinstance(size, str) or size not in sizes:
         raise RecipeError("L108", tr("unknown size"), where=f"{where}.size", received=size, allowed=sizes)
     return validate(model.Config, sizes[size] | without(section, *COMMON), where=where, also=COMMON)
 
@@ -217,7 +250,12 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
             warn("W109", tr("{model} does not read {columns}", model=entry.name, columns=", ".join(unread)), where=f"{where}: model.kind")
         model_config(model, where=f"{where}: model")
         if entry.role == "predictor":
+            if foreign := [key for key in ("encoders", *NETWORK) if key in model]:
+                what = tr("{model} has no encoders and no head", model=entry.name)
+                raise RecipeError("L104", what, where=f"{where}: model.{foreign[0]}", received=foreign[0])
             return
+    if kinds:
+        check_encoders(model, kinds, where)
     for section, _ in assign(kinds, model):
         model_config(section, where=f"{where}: model")
     validate(Fused.Config, {key: model[key] for key in NETWORK if key in model}, where=f"{where}: model")

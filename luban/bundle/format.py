@@ -50,11 +50,10 @@ class Files:
         return parsed(self.folder / name, self.content[name])
 
     def lines(self, name: str, most: int) -> list[Any]:
-        """A file of JSON lines. Raises BundleError L403 for what is none, and for more lines than there can be, unread."""
-        lines = [line for line in self.content[name].split(b"\n", most + 1) if line]
-        if len(lines) > most:
+        """A file of JSON lines. Raises BundleError L403 for what is none, or for more lines."""
+        if self.content[name].count(b"\n") > most:
             raise BundleError("L403", tr("more lines than such a file can have"), where=str(self.folder / name), received=f"> {most}")
-        return [parsed(self.folder / name, line) for line in lines]
+        return [parsed(self.folder / name, line) for line in self.content[name].split(b"\n") if line]
 
     def check_weights(self) -> None:
         """Raises BundleError L404 where the weights are not those that were written."""

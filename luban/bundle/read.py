@@ -18,6 +18,7 @@ from luban.bundle import format as layout
 from luban.bundle import golden, migrations, strict_json
 from luban.errors import BundleError
 from luban.messages import tr
+from luban.outline import outline
 
 TYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -48,13 +49,13 @@ def assemble(files: layout.Files) -> tuple[dict[str, Any], Any, nn.Module, dict[
     description = parts["luban.json"]
     task = task_of(description, migrations.put_tokenizers(parts["state.json"], parts.get("tokenizers.json", {})), files.folder)
     shapes = header(files)
-    with torch.device("meta"), at_most(len(shapes), files.folder):
-        net = task.build()
+    with at_most(len(shapes), files.folder):
+        net = outline(task)
     check_shapes(net, shapes, files.folder)
     files.check_weights()
     net.load_state_dict(read_weights(files.folder), assign=True)
     if hasattr(net, "check_buffers"):
-        net.check_buffers()
+        net.check_buffers()  # type: ignore[operator]
     net.eval()
     golden.check(task, net, files.lines("golden.jsonl", golden.NUMBER_OF_ROWS), str(files.folder))
     return description, task, net, parts.get("report.json", {}), parts.get("fingerprint.json", {})

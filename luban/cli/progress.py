@@ -46,7 +46,7 @@ class Bars:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[note]}")
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}")
         self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self.bar: Any = None
         self.drawn = 0.0
@@ -67,7 +67,7 @@ class Bars:
             if time.monotonic() - self.drawn < 0.1 and facts["share"] < 1:
                 return
             self.drawn = time.monotonic()
-            self.progress.update(self.bar, completed=facts["share"], note=step_line(facts) if event == "step" else "")
+            self.progress.update(self.bar, completed=facts["share"], note=step_line(facts) if event == "step" else f"{facts['share']:.0%}")
         elif event == "scored":
             self.clear()
             self.progress.console.print(event_line(event, facts), highlight=False)

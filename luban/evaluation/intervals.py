@@ -100,8 +100,12 @@ def joint_cells(tallies: list[Tally]) -> tuple[list[Array], Array] | None:
 
 def draw_cells(tallies: list[Tally], owners: list[Array], sizes: Array, draws: int, rng: np.random.Generator) -> Array:
     """(D,) Examples of one cell are interchangeable, so their number is multinomial: no example need be drawn."""
-    counts = rng.multinomial(sizes.sum(), sizes / sizes.sum(), size=draws).astype(np.float64)
-    return difference([scores_of(tally, counts, owner) for tally, owner in zip(tallies, owners, strict=True)])
+    step = max(1, CHUNK // len(sizes))
+    chunks = (rng.multinomial(sizes.sum(), sizes / sizes.sum(), size=min(step, draws - begin)) for begin in range(0, draws, step))
+    return joined(
+        difference([scores_of(tally, counts.astype(np.float64), owner) for tally, owner in zip(tallies, owners, strict=True)])
+        for counts in chunks
+    )
 
 
 def draw_examples(tallies: list[Tally], draws: int, rng: np.random.Generator) -> Array:

@@ -72,7 +72,7 @@ def defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def choose(rungs: list[Rung], metric: Metric) -> Rung:
+def choose(rungs: list[Rung], metric: Metric, *, draws: int = 1000) -> Rung:
     """The cheapest model within one standard error of the best by validation (Breiman et al. 1984, section 3.4.3).
 
     The error is that of the difference on the same rows. A constant is chosen only where nothing is better.
@@ -87,7 +87,7 @@ def choose(rungs: list[Rung], metric: Metric) -> Rung:
             break
         if rung.name == CONSTANT:
             continue
-        low, high = paired_interval(metric, best.validation, rung.validation, level=ONE_ERROR)  # type: ignore[arg-type]
+        low, high = paired_interval(metric, best.validation, rung.validation, draws=draws, level=ONE_ERROR)  # type: ignore[arg-type]
         if low <= 0 <= high:
             return rung
     return best

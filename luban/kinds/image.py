@@ -207,9 +207,27 @@ def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.nda
         return None, reason
     try:
         with picture:
+            if picture.format == "PNG" and lacks_rows(picture, cell):
+                return None, tr("unreadable image: {why}", why=tr("its rows are fewer than its head says"))
             return to_array(picture, size, channels), ""
     except Exception as error:  # noqa: BLE001 a damaged picture shows as any error of any decoder
         return None, tr("unreadable image: {why}", why=str(error)[:80] or type(error).__name__)
+
+
+def lacks_rows(picture: Picture, cell: Any) -> bool:
+    """Whether the last rows of a PNG are left as they were before decoding, which Pillow does not say; the picture is decoded."""
+    before = ends_over(picture, 1)
+    other, _ = open_picture(cell) if (before == 1).any() else (None, "")
+    return other is not None and not np.array_equal(before, ends_over(other, 0))
+
+
+def ends_over(picture: Picture, filler: int) -> np.ndarray:
+    """The last two rows, decoded over a filler."""
+    from PIL import Image as Pillow
+
+    picture.im = Pillow.new(picture.mode, picture.size, (filler,) * len(picture.getbands()) if len(picture.getbands()) > 1 else filler).im
+    picture.load()
+    return np.asarray(picture.crop((0, max(0, picture.height - 2), *picture.size)))
 
 
 def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from annotated_types import Gt, Le
 from torch import Tensor, nn
 
 from luban.layers.dense import Width
+from luban.layers.weighing import row_weights
 
 if TYPE_CHECKING:
     from luban.roles import SupervisedBatch
@@ -47,6 +48,8 @@ class Boosted(nn.Module):
         """What each tree adds (the learning rate)."""
         min_leaf: Width = 20
         """Training rows in a leaf at least."""
+
+    label_weights: Tensor | None = None  # only while solving
 
     feature: Tensor  # (R, N) column each node asks
     threshold: Tensor  # (R, N)
@@ -128,6 +131,7 @@ class Boosted(nn.Module):
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Grow the trees, one model for each tag where there are tags."""
         parts = [(self.table(batch.inputs).numpy(), batch.target.numpy()) for batch in batches]
+        self.label_weights = next(iter(batches)).weights
         x, target = (np.concatenate(column) for column in zip(*parts, strict=True))
         if self.aim == "tags":
             for tag in range(self.outputs):
@@ -170,7 +174,7 @@ class Boosted(nn.Module):
             random_state=0,
         )
         with threadpool_limits(1) if x.size < SMALL else nullcontext():
-            return grown.fit(x, target)
+            return grown.fit(x, target, sample_weight=row_weights(target, self.label_weights))
 
     def keep(self, grown: Any, first: int) -> None:
         """Copy a fitted model's nodes into the tensors; `first` is the output of its first tree."""

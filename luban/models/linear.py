@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from luban.layers.dense import Buckets
 from luban.layers.hashing import hashed_ngrams
+from luban.layers.weighing import row_weights
 
 if TYPE_CHECKING:
     from luban.roles import SupervisedBatch
@@ -47,6 +48,8 @@ class Linear(nn.Module):
         """Hash buckets per text column; where two n-grams share one, both are blurred."""
         strength: Annotated[float, Gt(0)] | None = None
         """C, the inverse of the L2 penalty; left out, the best of three on a fifth of the training rows."""
+
+    label_weights: Tensor | None = None  # only while solving
 
     longest: Tensor  # () n of the longest n-grams
     idf: Tensor  # (texts · (buckets + 1),)
@@ -107,6 +110,7 @@ class Linear(nn.Module):
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Count documents, choose n-grams and penalty on a fifth of the rows, then fit on all of them."""
+        self.label_weights = next(iter(batches)).weights
         lengths = LENGTHS if self.texts and self.config.longest is None else (int(self.longest),)
         found = []
         for length in lengths:
@@ -210,14 +214,17 @@ def known(target: np.ndarray, net: Linear) -> Any:
 def classify(features: Any, target: np.ndarray, strength: float, net: Linear) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression: of texts one output at a time, else of all labels at once."""
     outputs, texts = len(net.bias), len(net.idf) if net.texts else 0
+    counts = row_weights(target, net.label_weights)
     if outputs == 1:
-        return against_rest(features, [target == 1], strength, texts)
+        return against_rest(features, [target == 1], strength, texts, counts)
     if net.against_rest:
-        return against_rest(features, [target == label for label in range(outputs)], strength, texts)
-    return multinomial(features, target, strength, outputs)
+        return against_rest(features, [target == label for label in range(outputs)], strength, texts, counts)
+    return multinomial(features, target, strength, outputs, counts)
 
 
-def against_rest(features: Any, goals: list[np.ndarray], strength: float, texts: int) -> tuple[np.ndarray, np.ndarray]:
+def against_rest(
+    features: Any, goals: list[np.ndarray], strength: float, texts: int, counts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """One logistic regression a goal (N,) bool; the first `texts` features are weighed by their log-count ratio."""
     import scipy.sparse as sp
     from sklearn.linear_model import LogisticRegression
@@ -232,7 +239,7 @@ def against_rest(features: Any, goals: list[np.ndarray], strength: float, texts:
             scale[:texts] = log_count_ratio(features[:, :texts], goal)
         model: Any = LogisticRegression(C=strength, solver="liblinear", tol=1e-2, random_state=0)
         with quiet():
-            model.fit(features @ sp.diags(scale), goal)
+            model.fit(features @ sp.diags(scale), goal, sample_weight=counts)
         weight[:, place], bias[place] = scale * model.coef_[0], model.intercept_[0]
     return weight, bias
 
@@ -248,7 +255,9 @@ def log_count_ratio(features: Any, goal: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+def multinomial(
+    features: Any, target: np.ndarray, strength: float, outputs: int, counts: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """All labels at once; one that no row has is out of reach."""
     from sklearn.linear_model import LogisticRegression
 
@@ -261,7 +270,7 @@ def multinomial(features: Any, target: np.ndarray, strength: float, outputs: int
         features = features.toarray()
     model: Any = LogisticRegression(C=strength, max_iter=100, tol=1e-3)
     with quiet():
-        model.fit(features, target)
+        model.fit(features, target, sample_weight=counts)
     pair = len(found) == 2
     weight[:, found] = (np.r_[-model.coef_, model.coef_] / 2 if pair else model.coef_).T
     bias[found] = np.r_[-model.intercept_, model.intercept_] / 2 if pair else model.intercept_
@@ -301,9 +310,13 @@ def held_out_loss(features: Any, target: np.ndarray, held: np.ndarray, strength:
     goal = torch.from_numpy(target[held])
     if net.aim == "number":
         return float((logits[:, 0] - goal).square().mean())
+    counts = row_weights(target[held], net.label_weights)
+    weight = None if counts is None else torch.from_numpy(counts)
     if logits.shape[1] == 1:
-        return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.double()))
-    return float(nn.functional.cross_entropy(nn.functional.logsigmoid(logits) if net.against_rest else logits, goal))
+        return float(nn.functional.binary_cross_entropy_with_logits(logits[:, 0], goal.double(), weight))
+    logits = nn.functional.logsigmoid(logits) if net.against_rest else logits
+    lost = nn.functional.cross_entropy(logits, goal, reduction="none")
+    return float((lost if weight is None else lost * weight).mean())
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class Majority(nn.Module):
         else:
             classes = max(2, len(self.constant))
             count = torch.bincount(target[target >= 0], minlength=classes).double() + 0.5
+            if (weights := next(iter(batches)).weights) is not None:
+                count *= weights
             log_share = (count / count.sum()).log()
             self.constant.copy_(log_share if len(self.constant) > 1 else log_share[1:] - log_share[:1])
         yield 1.0

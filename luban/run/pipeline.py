@@ -31,8 +31,10 @@ from luban.run.folds import cross_validate, without_test
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
+from luban.run.unused import warn_unused
 from luban.task import Climbs
 from luban.training.budget import seconds_of
+from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
 from luban.training.distributed import agree, in_turn, is_first, joined
@@ -105,7 +107,7 @@ class Work:
         self.run, self.tell, self.interruption, self.clock = run, tell, interruption, clock
         self.recipe = run.recipe
         self.room = memory.room(self.recipe.training.memory)
-        self.threads = use_threads(self.recipe.training.threads)
+        self.threads = self.trained_threads = use_threads(self.recipe.training.threads)
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
     def whole(self) -> Run:
@@ -125,6 +127,9 @@ class Work:
             self.check_folds(prepared)
             if is_first():
                 self.keep_inputs(prepared)
+            for task, _ in self.candidates(prepared.task):
+                check_capacity(task)
+            warn_unused(self.recipe, prepared.task, solved=self.recipe.model["kind"] != "auto" and solved(prepared.task))
             self.interruption.check()
             names = self.metrics(prepared)
             metric = find(names[0])
@@ -138,7 +143,7 @@ class Work:
                 return run
             seconds = self.clock.seconds
             report = report_of(
-                self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.threads, warnings=recorder.warnings
+                self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.trained_threads, warnings=recorder.warnings
             )
             self.tell("stage", name="bundle")
             known = fingerprint(prepared.examples["train"], [prepared.examples["validation"], prepared.examples["test"]])
@@ -207,7 +212,8 @@ class Work:
         auto = self.recipe.model["kind"] == "auto" and hasattr(task.config, "model")
         ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or self.recipe.evaluation.baselines) else []
         ladder += [] if auto else [task]
-        return [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
+        found = [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
+        return found if self.recipe.evaluation.baselines else found[-1:]
 
     def fit(self, task: Any, name: str, role: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
         """Solve or train one model."""
@@ -232,6 +238,7 @@ class Work:
             interrupted=lambda: bool(self.interruption.number),
         )
         trainer.run()
+        self.trained_threads = trainer.threads or self.threads
         self.interruption.check()
         return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
 
@@ -251,7 +258,8 @@ class Work:
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""
-        chosen = choose(rungs, metric) if self.recipe.model["kind"] == "auto" else rungs[-1]
+        auto = self.recipe.model["kind"] == "auto"
+        chosen = choose(rungs, metric, draws=self.recipe.evaluation.draws) if auto else rungs[-1]
         chosen.chosen = True
         return chosen
 

@@ -58,7 +58,9 @@ def report_of(
         "data": data_facts(recipe, prepared, labels),
         "protocol": protocol(recipe, chosen, metric),
         "ladder": ladder,
-        "verdict": verdict(ladder, metric=metric.name, gain=gain(rungs, metric, evaluation.level), level=evaluation.level),
+        "verdict": verdict(
+            ladder, metric=metric.name, gain=gain(rungs, metric, evaluation.level, evaluation.draws), level=evaluation.level
+        ),
         "curves": learning_curves(folder, chosen),
         "warnings": [f"{w['code']} {w['where']}: {w['what']}" if w["where"] else f"{w['code']} {w['what']}" for w in warnings],
         "environment": environment(threads),
@@ -108,7 +110,7 @@ def protocol(recipe: Recipe, chosen: Rung, metric: Metric) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def gain(rungs: list[Rung], metric: Metric, level: float) -> tuple[float, float] | None:
+def gain(rungs: list[Rung], metric: Metric, level: float, draws: int) -> tuple[float, float] | None:
     """The paired interval of network minus baseline, on the split where both were scored."""
     network, baseline = (best_of([r for r in rungs if r.role == role], metric) for role in ("network", "baseline"))
     if network is None or baseline is None:
@@ -116,7 +118,7 @@ def gain(rungs: list[Rung], metric: Metric, level: float) -> tuple[float, float]
     pairs = (network.test, baseline.test) if network.test is not None else (network.validation, baseline.validation)
     if pairs[0] is None or pairs[1] is None or not len(pairs[0]):
         return None
-    low, high = paired_interval(metric, pairs[0], pairs[1], level=level)
+    low, high = paired_interval(metric, pairs[0], pairs[1], draws=draws, level=level)
     return (low, high) if np.isfinite([low, high]).all() else None
 
 

@@ -45,6 +45,7 @@ class Batch:
 
     inputs: dict[str, Any]
     target: Tensor  # (B,) int64, -1 missing, -2 never seen; for tags (B, K) float32, NaN = missing
+    weights: Tensor | None = None  # (K,) what a row of each label counts; None = all alike
 
 
 class Classification:
@@ -78,6 +79,7 @@ class Classification:
         weights: tuple[Annotated[float, Ge(0)], ...] | None
 
     split = Split(by="stratified")
+    of_networks = ("loss", "label_smoothing")  # settings that a solved model has no use for
     metrics = ("accuracy", "micro_f1", "macro_f1", "auc", "log_loss", "ece")
 
     def __init__(self, config: Config, state: Any = None) -> None:
@@ -98,8 +100,8 @@ class Classification:
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
-        state = validate(self.State, self.state, where="state.json")
-        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("category", "tags"))
+        state = validate(self.State, supervised.hollow(self.state), where="state.json")
+        supervised.check_specs(self.config.inputs, self.state["inputs"], self.state["target"], ("category", "tags"))
         fewest = 1 if self.multi_label else 2
         if len(self.labels) < fewest or (state.weights is not None and len(state.weights) != len(self.labels)):
             raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: weights")
@@ -154,16 +156,17 @@ class Classification:
             values = Ragged.of(np.full(len(table), -1, np.int32), np.ones(len(table), np.int64))
         else:
             values = np.full(len(table), MISSING, np.int32)
-        return supervised.with_column(columns, TARGET, values)
+        columns = supervised.with_column(columns, TARGET, values)
+        if name in table.columns:
+            supervised.say_missing(int((~is_known(columns[TARGET])).sum()), name)
+        return columns
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Asked rows that have a label; all rows where nothing is asked."""
         if asked is None:
             return rows
         target = rows[TARGET]
-        known = has_tags(target) if isinstance(target, Ragged) else target != MISSING
-        if lost := int((asked & ~known).sum()):
-            warn("W230", tr("{n} rows have no label; they neither train nor test", n=lost), where=self.config.target)
+        known = is_known(target)
         if not isinstance(target, Ragged) and (unseen := int((asked & (target == UNSEEN)).sum())):
             warn("W231", tr("{n} rows have a label that no training row has; they count as wrong", n=unseen), where=self.config.target)
         return rows.take(np.flatnonzero(asked & known))
@@ -174,7 +177,8 @@ class Classification:
         inputs = supervised.collate_inputs(examples, self.state["inputs"], draw)
         if self.multi_label:
             return Batch(inputs, Tags.collate(target, self.state["target"], draw))
-        return Batch(inputs, torch.from_numpy(np.asarray(target, np.int64)))
+        weights = self.state["weights"]
+        return Batch(inputs, torch.from_numpy(np.asarray(target, np.int64)), None if weights is None else torch.tensor(weights))
 
     def build(self) -> nn.Module:
         """One output a label; two labels share one output, the logit of the second."""
@@ -196,8 +200,8 @@ class Classification:
             return
         outputs, target = outputs[known], batch.target[known]
         loss = self.loss_of(outputs.float(), target)  # (known,)
-        if self.state["weights"] is not None:
-            loss = loss * torch.tensor(self.state["weights"], dtype=loss.dtype, device=loss.device)[target]
+        if batch.weights is not None:
+            loss = loss * batch.weights.to(loss)[target]
         yield Loss(loss.mean(), count)
 
     def loss_of(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -269,6 +273,11 @@ def same_shape(outputs: Tensor, goal: Tensor) -> None:
     """Refuse to compare shapes that would only be broadcast. Raises RecipeError L113."""
     if outputs.shape != goal.shape:
         raise RecipeError("L113", tr("outputs and targets differ in shape"), received=tuple(outputs.shape), allowed=[tuple(goal.shape)])
+
+
+def is_known(target: Any) -> np.ndarray:
+    """(N,) which rows have a label, if only one that training never saw."""
+    return has_tags(target) if isinstance(target, Ragged) else target != MISSING
 
 
 def has_tags(target: Ragged) -> np.ndarray:

@@ -35,6 +35,7 @@ class Batch:
 
     inputs: dict[str, Any]
     target: Tensor  # (B,) float32, scaled; NaN = missing
+    weights: None = None  # no number counts more than another
 
 
 class Regression:
@@ -63,6 +64,7 @@ class Regression:
         target: dict[str, Any]
 
     split = Split(by="random")
+    of_networks = ("loss",)  # settings that a solved model has no use for
     metrics = ("rmse", "mae", "r2")
 
     def __init__(self, config: Config, state: Any = None) -> None:
@@ -83,8 +85,8 @@ class Regression:
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""
-        state = validate(self.State, self.state, where="state.json")
-        supervised.check_specs(self.config.inputs, state.inputs, state.target, ("number",))
+        validate(self.State, supervised.hollow(self.state), where="state.json")
+        supervised.check_specs(self.config.inputs, self.state["inputs"], self.state["target"], ("number",))
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
         """Specs of the inputs and the scale of the target. Raises DataError L231 where no row has a number."""
@@ -101,7 +103,9 @@ class Regression:
         """Inputs, and the target where the table has it; a target that is no number is a fault."""
         specs = dict(self.state["inputs"])
         if self.config.target in table.columns:
-            return supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
+            columns = supervised.encode_table(table, specs | {TARGET: self.state["target"]}, names={TARGET: self.config.target})
+            supervised.say_missing(int(np.isnan(columns[TARGET]).sum()), self.config.target)
+            return columns
         return supervised.with_column(supervised.encode_table(table, specs), TARGET, np.full(len(table), np.nan, np.float32))
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
@@ -109,8 +113,6 @@ class Regression:
         if asked is None:
             return rows
         known = ~np.isnan(rows[TARGET])
-        if lost := int((asked & ~known).sum()):
-            warn("W230", tr("{n} rows have no label; they neither train nor test", n=lost), where=self.config.target)
         return rows.take(np.flatnonzero(asked & known))
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:

@@ -16,14 +16,14 @@ class Training:
 
     budget: str | None = None
     """Time for the whole run, evaluation included: `90 s`, `10 min`, `2 h`. The learning rate is annealed by the share spent."""
-    epochs: Annotated[float, Gt(0)] | None = None
+    epochs: Annotated[float, Gt(0), Le(10**9)] | None = None
     """Passes over the training rows. Left out, without steps: what the architecture suggests, more where rows are few; for images what
     the budget allows, or without one about 400,000 rows, 4 to 100 passes."""
-    steps: Annotated[int, Gt(0)] | None = None
+    steps: Annotated[int, Gt(0), Le(10**12)] | None = None
     """Optimizer steps. Of budget, epochs and steps the first to be spent ends the training."""
-    batch_size: Annotated[int, Gt(0)] | Literal["all"] | None = None
+    batch_size: Annotated[int, Gt(0), Le(10**9)] | Literal["all"] | None = None
     """Examples in a step, on average where lengths vary; `all` is full-batch. Left out: a hundredth of the rows, 16 to 256."""
-    accumulation: Annotated[int, Gt(0)] = 1
+    accumulation: Annotated[int, Gt(0), Le(65_536)] = 1
     """Micro-batches a step is cut into: the same gradient in less memory."""
     optimizer: Literal["adamw", "adam", "sgd", "gd", "muon"] = "adamw"
     """`adamw` with β 0.9, 0.99; `adam` with 0.9, 0.999 and no decay; `sgd` with classical `momentum`; `gd` is gradient descent on all
@@ -44,9 +44,9 @@ class Training:
     """Largest norm of the gradient; 0 = never clipped."""
     ema: Annotated[float, Ge(0), Le(0.99999)] = 0.0
     """Decay of an averaged copy of the weights, used for validation and the bundle; 0 = none."""
-    patience: Annotated[int, Ge(0)] = 10
+    patience: Annotated[int, Ge(0), Le(10**6)] = 10
     """Validations without a better score before training stops; 0 = never."""
-    validations: Annotated[int, Gt(0)] = 40
+    validations: Annotated[int, Gt(0), Le(10**6)] = 40
     """At most so many in a run, evenly; under a budget they take at most a tenth of the time."""
     stop_loss: float | None = None
     """Stop when the mean training loss of an epoch falls to this."""
@@ -54,7 +54,7 @@ class Training:
     """`auto`: a GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
-    threads: Annotated[int, Gt(0)] | None = None
+    threads: Annotated[int, Gt(0), Le(1024)] | None = None
     """Left out: the cores this process may use, or one where a step is too small to share."""
     memory: str | None = None
     """What preparing and training may hold, program and libraries (0.6 GB) included: `1 GB`; at least `800 MB`. Larger data is streamed
@@ -62,5 +62,5 @@ class Training:
     machine or container."""
     checkpoint_every_s: Annotated[float, Gt(0)] = 30.0
     """Seconds of training between checkpoints: what a kill can cost."""
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Of the split, the initial weights, the order and every draw."""

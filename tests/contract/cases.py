@@ -166,6 +166,8 @@ def widen(batch: Any) -> Any:
 
 def tensors(value: Any) -> list[Tensor]:
     """Every tensor in a batch or prediction, in order."""
+    if value is None:
+        return []
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):

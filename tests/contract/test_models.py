@@ -89,10 +89,10 @@ class Passes:
 class Batch:
     """The fields that a solved predictor may read, and no other."""
 
-    __slots__ = ("inputs", "target")
+    __slots__ = ("inputs", "target", "weights")
 
     def __init__(self, inputs: dict[str, Tensor], target: Tensor) -> None:
-        self.inputs, self.target = inputs, target
+        self.inputs, self.target, self.weights = inputs, target, None
 
 
 def predictor(model: str, kind: str, aim: str) -> Any:

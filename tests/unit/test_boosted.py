@@ -30,7 +30,7 @@ class Watched(Boosted):
 
 class Batch:
     def __init__(self, inputs: dict[str, torch.Tensor], target: torch.Tensor) -> None:
-        self.inputs, self.target = inputs, target
+        self.inputs, self.target, self.weights = inputs, target, None
 
 
 def rows(count: int, seed: int, *, all_names: bool) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ BUCKETS = 2**18
 
 class Batch:
     def __init__(self, inputs: dict[str, torch.Tensor], target: torch.Tensor) -> None:
-        self.inputs, self.target = inputs, target
+        self.inputs, self.target, self.weights = inputs, target, None
 
 
 def texts(count: int, seed: int) -> torch.Tensor:

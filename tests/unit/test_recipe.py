@@ -53,7 +53,7 @@ WRITTEN = [
     WHOLE
     | {
         "model": {"kind": "ngrams", "encoders": {"number": {"kind": "mlp", "numbers": "plain"}, "category": "mlp"}},
-        "inputs": {"t": "text"},
+        "inputs": {"t": "text", "n": "number", "c": "category"},
     },
     WHOLE | {"training": {"budget": "3 min", "optimizer": "muon", "batch_size": "all", "learning_rate": 1e-7, "stop_loss": 0.1}},
     WHOLE | {"split": {"by": "last", "order": "when", "group": "who", "test": 0.25}, "evaluation": {"folds": 5, "metrics": ["accuracy"]}},
@@ -97,6 +97,13 @@ def test_a_recipe_written_and_read_is_the_same(raw: dict[str, Any], tmp_path: Pa
         ({"model": {"kind": "mlp", "hidden": [3.5]}}, "L105", "model.hidden", None),
         ({"training": {"bugdet": "3 min"}}, "L104", "training.bugdet", "budget"),
         ({"training": {"epochs": 0}}, "L105", "training.epochs", None),
+        ({"model": {"kind": "mlp", "hidden": [10**12]}}, "L105", "model.hidden", None),
+        ({"model": {"kind": "mlp", "hidden": [1] * 65}}, "L105", "model.hidden", None),
+        ({"model": {"kind": "mlp", "encoders": {"nmber": "mlp"}}}, "L104", "model.encoders", "number"),
+        ({"model": {"kind": "mlp", "encoders": {"number": {"kind": "mlp", "head": [3]}}}}, "L104", "model.encoders.number", None),
+        ({"model": {"kind": "linear", "head": [3]}}, "L104", "model.head", None),
+        ({"inputs": {"x": {"kind": "number", "scale": {"a": [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}}}}, "L124", "", None),
+        ({"evaluation": {"folds": 1}}, "L125", "evaluation.folds", None),
         ({"training": {"batch_size": "al"}}, "L105", "training.batch_size", None),
         ({"training": {"momentum": 1.5}}, "L105", "training.momentum", None),
         ({"split": {"by": "tme"}}, "L105", "split.by", "time"),
@@ -108,7 +115,7 @@ def test_each_mistake_names_its_place_and_the_nearest(change: dict[str, Any], co
         parse(WHOLE | change, name="mine")
     assert caught.value.code == code
     assert place in caught.value.where
-    assert caught.value.where.startswith(("mine.toml", "model."))
+    assert caught.value.where.startswith(("mine.toml", "model.", "recipe.toml")) or not place
     if near:
         assert caught.value.nearest() == near
 
