@@ -92,6 +92,8 @@ FAMILIES = (
     Family("linear", "regression", rented, RENT, {"kind": "linear"}, "rent"),
     Family("boosted", "classification", grown, FLOWER, {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}),
     Family("mlp", "regression", rented, RENT, {**SMALL["mlp"], "dropout": 0.3}, "rent", {"accumulation": 2, "ema": 0.9, "l2": 0.1}),
+    # the best step is the first, ten more follow: its weights must outlive every kill
+    Family("early", "regression", rented, RENT, SMALL["mlp"], "rent", {"learning_rate": 1.0, "schedule": "constant"}),
     Family("ngrams", "classification", reviewed, MIXED, {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS}),
     Family(
         "lstm",
