@@ -157,6 +157,8 @@ def gradients(made: Ready, rows: np.ndarray, micro: int, *, double: bool = True)
 
 def widen(batch: Any) -> Any:
     """The batch's numbers in float64."""
+    if batch is None:
+        return None
     if isinstance(batch, Tensor):
         return batch.double() if batch.is_floating_point() else batch
     if isinstance(batch, dict):
