@@ -19,6 +19,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from luban import tokens
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
@@ -88,12 +89,8 @@ class Text:
         """Ragged int32 token ids, at most `max_length` each."""
         tokenizer, limit = open_tokenizer(spec["tokenizer"]), spec["max_length"]
         texts = [normalise(text, spec["lowercase"]) for text in as_text(series).to_list()]
-        flat, lengths = [np.zeros(0, np.int32)], []
-        for chunk in chunks(texts):
-            ids = [encoding.ids[:limit] for encoding in tokenizer.encode_batch_fast(chunk)]
-            flat.append(np.fromiter((i for row in ids for i in row), np.int32))
-            lengths += [len(row) for row in ids]
-        values = Ragged.of(np.concatenate(flat), lengths)
+        parts = [tokens.encode(chunk, tokenizer, limit) for chunk in chunks(texts)] or [Ragged.of(np.zeros(0, np.int32), [])]
+        values = Ragged.of(np.concatenate([part.values for part in parts]), np.concatenate([part.lengths for part in parts]))
         return Encoded(values, {}, np.maximum(values.lengths, 1))
 
     @staticmethod

@@ -82,16 +82,16 @@ class Trainer:
         epochs = budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
         clock = budget.Budget(self.settings, epochs, None if self.seconds is None else spent + self.seconds, spent)
         saved = time.monotonic()
-        share_spent, _ = self.share_spent(clock)
+        share_spent = self.share_spent(clock)
         for position, rows in self.order():
             losses = self.update(rows, position[0], budget.rate_at(share_spent, self.settings))
             self.count(position, rows, losses)
-            share_spent, leave = self.share_spent(clock)
+            share_spent = self.share_spent(clock)
             if losses:
                 self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
             self.progress.spent_s = clock.elapsed_s
-            if stop or self.progress.step == until or leave:
+            if stop or self.progress.step == until or agree(self.interrupted()):
                 self.progress.done = stop
                 break
             if time.monotonic() - saved > self.settings.checkpoint_every_s:
@@ -99,9 +99,9 @@ class Trainer:
                 saved = time.monotonic()
         self.save()
 
-    def share_spent(self, clock: budget.Budget) -> tuple[float, bool]:
-        """Of steps, epochs or time, by the first rank's clock; and whether it was asked to leave."""
-        return agree((clock.share(self.progress.step, self.progress.seen / self.rows), self.interrupted()))
+    def share_spent(self, clock: budget.Budget) -> float:
+        """Of steps, epochs or time; by the first rank's clock."""
+        return agree(clock.share(self.progress.step, self.progress.seen / self.rows))
 
     def order(self) -> Iterator[tuple[Position, np.ndarray]]:
         """(position after it, rows) for each step, from where the progress stands."""

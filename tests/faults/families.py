@@ -84,7 +84,7 @@ def read_off() -> pl.DataFrame:
     return table.with_columns(pl.Series("reading", cells))
 
 
-NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"], "date": SMALL["mlp"]}
+NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"]}
 TRANSFORMER = {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}
 RESNET = {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0], "dropout": 0.2}
 FAMILIES = (

@@ -162,7 +162,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_bundle_is_old_or_new(done: Run, tmp_path: Path) -> None:
     place = tmp_path / "x" / "bundle"
     model = open_bundle(done.bundle)
-    rows = pl.DataFrame({"x": [1.0, 5.0]})
+    rows, known = pl.DataFrame({"x": [1.0, 5.0]}), json.loads((done.bundle / "fingerprint.json").read_bytes())
 
     def begin() -> None:
         emptied(place.parent)
@@ -174,7 +174,10 @@ def test_a_bundle_is_old_or_new(done: Run, tmp_path: Path) -> None:
         assert len(golden) in (len((done.bundle / "golden.jsonl").read_text().splitlines()), len(rows)), call
 
     names = every_call(
-        lambda: write_bundle(place, done.recipe, model.task, model.net, report=done.report, rows=rows), begin, check, die=False
+        lambda: write_bundle(place, done.recipe, model.task, model.net, report=done.report, rows=rows, fingerprint=known),
+        begin,
+        check,
+        die=False,
     )
     assert set(names) >= {*WRITING, "mkdir"}
     assert len((place / "golden.jsonl").read_text().splitlines()) == len(rows)

@@ -1,0 +1,40 @@
+"""Tokens of many texts at once: each distinct piece goes through the tokenizer once, several times faster than text by text.
+
+The pieces are those of byte-level BPE (Radford et al. 2019, section 2.2) with Han and kana characters alone. Its pattern looks ahead, which polars
+can't; a mark is set where a run of spaces must be cut. A text that holds the mark itself goes through the tokenizer whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from luban.columns import Ragged
+
+ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
+MARK = "\uffff"  # no character
+PIECES = rf"[{ALONE}]|'s|'t|'re|'ve|'m|'ll|'d| ?[\p{{L}}--[{ALONE}]]+| ?[\p{{N}}--[{ALONE}]]+| ?[^\s\p{{L}}\p{{N}}{ALONE}{MARK}]+|\s+"
+BEFORE_THE_LAST = rf"(\s)(\s[^\s{ALONE}])"  # of several spaces the last belongs to what follows
+ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that libraries disagree on
+
+
+def encode(texts: list[str], tokenizer: Any, most: int) -> Ragged:
+    """Ragged int32 token ids, at most so many each."""
+    column = pl.Series("piece", texts, dtype=pl.String)
+    odd = column.str.contains(ODD).fill_null(False)
+    pieces = column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}").str.extract_all(PIECES)
+    if odd.any():
+        whole = column.to_frame().select(pl.concat_list("piece")).to_series()
+        pieces = pl.select(pl.when(odd).then(whole).otherwise(pieces)).to_series()
+    flat = pieces.list.explode(empty_as_null=False).alias("piece").to_frame()
+    distinct = flat["piece"].unique()
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(distinct.to_list())]
+    known = Ragged.of(np.fromiter((i for row in ids for i in row), np.int32), [len(row) for row in ids])
+    code = flat.join(distinct.to_frame().with_row_index("place"), on="piece", how="left", maintain_order="left")["place"]
+    taken = known.take(code.to_numpy().astype(np.int64))
+    ends = np.r_[0, np.cumsum(taken.lengths)][np.r_[0, np.cumsum(pieces.list.len().to_numpy())].astype(np.int64)]
+    lengths = np.diff(ends)
+    cut = Ragged(taken.flat(), ends[:-1], np.minimum(lengths, most))
+    return Ragged.of(cut.flat(), cut.lengths)
