@@ -1,6 +1,7 @@
 """The prepared store: columns as memory-mapped arrays, keyed by what made them; small sets are read into memory.
 
-A store is a folder: `store.json` and one .npy file an array. It is written beside its place and renamed, so it is whole or absent.
+A store is a folder: `store.json`, one .npy file an array, and the digest of each. It is written beside its place and renamed, so it is whole or
+absent; where a bit of it changed, it is prepared again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import numpy as np
 import polars as pl
 
 from luban.columns import Columns, Ragged, Reject
-from luban.files import whole_folder
+from luban.errors import warn
+from luban.files import digest, whole_folder
 from luban.mapped import release
+from luban.messages import tr
 
 IN_MEMORY_BYTES = 2_000_000_000
-RAW = "raw.parquet"
+RAW, INDEX, MANIFEST = "raw.parquet", "store.json", "MANIFEST.json"
 
 
 def write(folder: Path, splits: dict[str, Columns], facts: dict[str, Any], raw: pl.DataFrame | None = None) -> None:
@@ -33,7 +36,9 @@ def fill(folder: Path, splits: dict[str, Columns], facts: dict[str, Any]) -> Non
     """Make a folder a store; arrays mapped from files in it stay there."""
     arrays: list[str] = []
     index = {name: describe(columns, folder, arrays) for name, columns in splits.items()}
-    (folder / "store.json").write_text(json.dumps({"splits": index, "facts": facts}, ensure_ascii=False), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps({"splits": index, "facts": facts}, ensure_ascii=False), encoding="utf-8")
+    digests = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    (folder / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
 
 
 def describe(columns: Columns, folder: Path, arrays: list[str]) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def is_file_of(array: np.ndarray, folder: Path) -> bool:
 
 def read(folder: Path, most: int | None = None) -> tuple[dict[str, Columns], dict[str, Any]]:
     """What was written; arrays are mapped, or read where they fit in memory, `most` bytes if that is less."""
-    index = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     total = sum(path.stat().st_size for path in folder.glob("*.npy"))
     mode = None if total <= (IN_MEMORY_BYTES if most is None else min(most, IN_MEMORY_BYTES)) else "r"
 
@@ -90,5 +95,15 @@ def read(folder: Path, most: int | None = None) -> tuple[dict[str, Columns], dic
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a store stands there."""
-    return (folder / "store.json").is_file()
+    """Whether a store stands there, to the last bit as it was written; a damaged one is said."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        known = json.loads((folder / MANIFEST).read_bytes())
+        whole = {path.name for path in folder.iterdir()} == {*known, MANIFEST}
+        whole = whole and all(digest(folder / name) == value for name, value in known.items())
+    except (OSError, ValueError, TypeError):
+        whole = False
+    if not whole:
+        warn("W216", tr("the prepared data was damaged; it is prepared again"), where=str(folder))
+    return whole

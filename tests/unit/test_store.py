@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from luban.columns import Columns, Ragged, Reject
@@ -64,3 +65,19 @@ def test_a_store_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert store.is_whole(tmp_path / "s")
     assert store.read(tmp_path / "s")[1] == {"n": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store.write(tmp_path / "s", {"train": columns()}, {"n": 1}, pl.DataFrame({"x": [1, 2]}))
+    for path in sorted((tmp_path / "s").iterdir()):
+        content = path.read_bytes()
+        for bit in range(0, 8 * len(content), 97):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            assert not store.is_whole(tmp_path / "s"), (path.name, bit)
+        path.write_bytes(content)
+    assert store.is_whole(tmp_path / "s")
+    (tmp_path / "s" / "0.npy").unlink()
+    assert not store.is_whole(tmp_path / "s")
+    assert "W216" in caplog.text
