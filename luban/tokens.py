@@ -6,6 +6,7 @@ can't; a mark is set where a run of spaces must be cut. A text that holds the ma
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
 MARK = "\uffff"  # no character
 PIECES = rf"[{ALONE}]|'s|'t|'re|'ve|'m|'ll|'d| ?[\p{{L}}--[{ALONE}]]+| ?[\p{{N}}--[{ALONE}]]+| ?[^\s\p{{L}}\p{{N}}{ALONE}{MARK}]+|\s+"
 BEFORE_THE_LAST = rf"(\s)(\s[^\s{ALONE}])"  # of several spaces the last belongs to what follows
+MOST_KNOWN, SHORT = 100_000, 32  # pieces, characters
 ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that libraries disagree on
 
 
@@ -30,7 +32,7 @@ def encode(texts: list[str], tokenizer: Any, most: int) -> Ragged:
         pieces = pl.select(pl.when(odd).then(whole).otherwise(pieces)).to_series()
     flat = pieces.list.explode(empty_as_null=False).alias("piece").to_frame()
     distinct = flat["piece"].unique()
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(distinct.to_list())]
+    ids = ids_of(distinct.to_list(), tokenizer)
     known = Ragged.of(np.fromiter((i for row in ids for i in row), np.int32), [len(row) for row in ids])
     code = flat.join(distinct.to_frame().with_row_index("place"), on="piece", how="left", maintain_order="left")["place"]
     taken = known.take(code.to_numpy().astype(np.int64))
@@ -38,3 +40,20 @@ def encode(texts: list[str], tokenizer: Any, most: int) -> Ragged:
     lengths = np.diff(ends)
     cut = Ragged(taken.flat(), ends[:-1], np.minimum(lengths, most))
     return Ragged.of(cut.flat(), cut.lengths)
+
+
+def ids_of(pieces: list[str], tokenizer: Any) -> list[list[int]]:
+    """The tokens of each piece; the short ones are remembered from one call to the next."""
+    known = remembered(tokenizer)
+    if len(known) > MOST_KNOWN:
+        known.clear()
+    new = [piece for piece in pieces if piece not in known]
+    found = dict(zip(new, (encoding.ids for encoding in tokenizer.encode_batch_fast(new)), strict=True)) if new else {}
+    known.update((piece, ids) for piece, ids in found.items() if len(piece) <= SHORT)
+    return [found[piece] if piece in found else known[piece] for piece in pieces]
+
+
+@lru_cache(maxsize=4)
+def remembered(tokenizer: Any) -> dict[str, list[int]]:
+    """Tokens by piece, of one tokenizer."""
+    return {}
