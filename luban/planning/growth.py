@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from luban.planning.memory import Peak
 
-LEAST, MOST = 0.9, 2.0  # powers of the size that solvers are believed to have
+LEAST, MOST = 0.9, 2.0  # powers of the size that solvers are believed to have; below, there is a constant part, and a line is carried on
 FACTOR = 4
+LEAP = 8
+LIMIT, LIMIT_S = 3, 3.0  # patiences, and seconds at the least, after which one round is broken off
+SHORT_S = 0.2
 WORTH = 1.5  # a next size less than so many times the last teaches little
 
 
@@ -37,12 +44,49 @@ class Growth:
     share: float  # of the whole that was done; 1 = measured, not carried on
 
 
-def measure(work: Callable[[int], Any], size: int) -> Measure:
-    """Do the work once."""
-    cpu, begun = cpu_seconds(), time.perf_counter()
+class TimeUp(Exception):
+    """The work took longer than it may."""
+
+
+def once(work: Callable[[int], Any], size: int, limit: float) -> Measure:
+    """Do the work one time; broken off, it counts as having taken the limit."""
+
+    def bounded(size: int) -> None:
+        with suppress(TimeUp), at_most(limit):
+            work(size)
+
+    return measure(bounded, size, repeats=1)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Break the block off with TimeUp, as soon as a library lets Python speak; only the main thread can be."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, break_off)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def break_off(number: int, frame: FrameType | None) -> None:
+    """Raises TimeUp."""
+    raise TimeUp
+
+
+def measure(work: Callable[[int], Any], size: int, *, repeats: int = 3) -> Measure:
+    """Do the work; again where it is short, and the middle one counts."""
+    cpu, spans = cpu_seconds(), list[float]()
     with Peak() as peak:
-        work(size)
-    return Measure(size, time.perf_counter() - begun, cpu_seconds() - cpu, peak.bytes)
+        while not spans or (len(spans) < repeats and sum(spans) < SHORT_S):
+            begun = time.perf_counter()
+            work(size)
+            spans.append(time.perf_counter() - begun)
+    return Measure(size, sorted(spans)[len(spans) // 2], (cpu_seconds() - cpu) / len(spans), peak.bytes)
 
 
 def cpu_seconds() -> float:
@@ -55,17 +99,20 @@ def grow(work: Callable[[int], Any], total: int, *, start: int, patience: float,
     """Measure at growing sizes up to `most`, for about `patience` seconds. `affine`: the whole lies on a line, not on a power."""
     most = min(total, most or total)
     size, until = min(start, most), time.perf_counter() + patience
-    first = measure(work, size)
-    if first.seconds > patience:
+    limit = max(LIMIT_S, LIMIT * patience)
+    first = once(work, size, limit)
+    if first.seconds >= limit:
         return carried([first], total, once_s=0.0, affine=affine)
-    found = [measure(work, size)]
-    once_s = max(0.0, first.seconds - found[0].seconds)
+    until = max(until, time.perf_counter() + patience / 2)  # what only the first time costs is no reason to measure less
+    found = [first if first.seconds > patience else measure(work, size)]
     while found[-1].size < most:
         size = next_size(found, most, until - time.perf_counter())
         if size < min(most, WORTH * found[-1].size):
             break
         found.append(measure(work, size))
-    return carried(found, total, once_s=once_s, affine=affine)
+    if len(found) == 1 and found[0].size < most:  # two sizes tell a constant part from a growing one, whatever they take
+        found.append(once(work, min(most, LEAP * found[0].size), limit))
+    return carried(found, total, once_s=max(0.0, first.seconds - found[0].seconds), affine=affine)
 
 
 def next_size(found: list[Measure], most: int, left: float) -> int:
@@ -77,11 +124,13 @@ def next_size(found: list[Measure], most: int, left: float) -> int:
 
 def power_of(found: list[Measure]) -> float:
     """Of the size in the seconds, from the last two; 1.2 after one."""
-    if len(found) < 2:
-        return 1.2
+    return 1.2 if len(found) < 2 else min(MOST, max(LEAST, slope_of(found)))
+
+
+def slope_of(found: list[Measure]) -> float:
+    """Of the logarithms of the last two."""
     a, b = found[-2:]
-    slope = math.log(max(b.seconds, 1e-6) / max(a.seconds, 1e-6)) / math.log(b.size / a.size)
-    return min(MOST, max(LEAST, slope))
+    return math.log(max(b.seconds, 1e-6) / max(a.seconds, 1e-6)) / math.log(b.size / a.size)
 
 
 def carried(found: list[Measure], total: int, *, once_s: float, affine: bool) -> Growth:
@@ -91,7 +140,7 @@ def carried(found: list[Measure], total: int, *, once_s: float, affine: bool) ->
         return Growth(last.seconds, once_s, last.cpu_seconds, last.peak_bytes, 1.0)
     factor = (total / last.size) ** (1.0 if len(found) < 2 else power_of(found))
     seconds = last.seconds * factor
-    if affine and len(found) > 1:
+    if len(found) > 1 and (affine or slope_of(found) < LEAST):
         seconds = last.seconds + rise([(m.size, m.seconds) for m in found]) * (total - last.size)
     peak = last.peak_bytes + rise([(m.size, m.peak_bytes) for m in found]) * (total - last.size)
     cores = last.cpu_seconds / max(last.seconds, 1e-6)

@@ -22,7 +22,7 @@ from luban.planning import energy
 from luban.planning.forecast import Network, Stage
 from luban.planning.growth import Growth, grow
 from luban.planning.memory import resident
-from luban.planning.steps import PROBES, Steps, Trial, epoch_of, try_steps
+from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
 from luban.training.budget import batch_size_of, epochs_of, seconds_of
@@ -32,9 +32,11 @@ from luban.training.settings import Training
 from luban.training.solving import solve
 from luban.training.weights import clone
 
-SHARES = {"train": 0.35, "report": 0.25}  # of the patience; the rungs and validations share what is left
-FIRST_ROWS = 1000
+WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patience, how it is shared out
+FIRST_ROWS = 200
+FEW_PREDICTED = 1000
 FIRST_DRAWS = 50
+LEAST_S = 0.3
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
 BYTES_A_SECOND = 4e8
 
@@ -63,12 +65,17 @@ class Rehearsal:
     solved_bytes: int = 0  # of the weights of all rungs
     device_bytes: int | None = None
     base_bytes: int = 0
+    until: float = 0.0  # on the clock
+    weight: int = 0  # of the stages that are still to come
 
     def run(self) -> Rehearsal:
         """All stages; threads, random numbers and the logger are left as they were."""
         with untouched(self.recipe.training.seed):
-            self.base_bytes = resident()
-            for task, role in candidates(self.recipe, self.task):
+            self.base_bytes, self.until = resident(), time.perf_counter() + self.patience
+            ladder = candidates(self.recipe, self.task)
+            fits = [WEIGHTS["solve" if role == "baseline" else "train"] + WEIGHTS["validate"] for _, role in ladder]
+            self.weight = sum(fits) + WEIGHTS["report"]
+            for task, role in ladder:
                 use_threads(self.recipe.training.threads)
                 net = self.solved(task) if role == "baseline" else self.trained(task)
                 self.judged(task, net, role)
@@ -76,9 +83,10 @@ class Rehearsal:
         return self
 
     def share(self, name: str) -> float:
-        """Seconds that a stage may take."""
-        count = max(1, len(candidates(self.recipe, self.task)))
-        return self.patience * SHARES.get(name, (1 - sum(SHARES.values())) / (2 * count))
+        """Seconds that a stage may take: what others leave of theirs is there for those that follow."""
+        left = max(0.0, self.until - time.perf_counter()) * WEIGHTS[name] / max(1, self.weight)
+        self.weight -= WEIGHTS[name]
+        return max(LEAST_S, left)
 
     def add(self, name: str, model: str, growth: Growth, *, times: float = 1) -> Stage:
         """One more stage."""
@@ -98,7 +106,7 @@ class Rehearsal:
             solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
 
         total = round(len(examples) * self.scale)
-        self.add("solve", name_of(task), grow(work, total, most=len(examples), start=FIRST_ROWS, patience=1.5 * self.share("solve")))
+        self.add("solve", name_of(task), grow(work, total, most=len(examples), start=FIRST_ROWS, patience=self.share("solve")))
         self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
         return nets[0].eval()
 
@@ -161,7 +169,7 @@ class Rehearsal:
             self.metric(found[0])
 
         total = round(len(examples) * self.scale)
-        growth = grow(work, total, most=len(examples), start=FIRST_ROWS, patience=0.5 * self.share("validate"), affine=True)
+        growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
         if part == "validation":
             self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
             rung.validation = repeated(found[0], len(self.examples["validation"]))
@@ -191,7 +199,7 @@ def roughly(recipe: Recipe, task: Any, train: Columns) -> float:
     with untouched(settings.seed):
         size = batch_size_of(settings, len(train))
         trial = Trial(found[-1], train, replace(settings, batch_size=size)).look(epoch_of(train, size, settings.seed, scale=1.0))
-        seconds, _ = trial.probe(PROBES[-1])
+        seconds, _ = trial.probe()
         epochs = epochs_of(settings, len(train), suggested_epochs(trial.net))
     whole = seconds * fewest(settings.steps, epochs and epochs * trial.epoch.count)
     return whole if settings.budget is None else min(whole, seconds_of(settings.budget))

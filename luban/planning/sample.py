@@ -56,7 +56,7 @@ def open_sample(recipe: Recipe, folder: Path) -> Sample:
         prepare(recipe, folder)
         return whole(recipe, folder)
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder.parent) as place:
-        return part(recipe, Path(place))
+        return part(recipe, Path(place).absolute())
 
 
 def whole(recipe: Recipe, folder: Path) -> Sample:

@@ -27,8 +27,9 @@ KINDS = 12  # of batches that are measured, evenly from the cheapest to the dear
 WARM = 3  # steps that are thrown away
 WINDOWS = 2  # of the order of an epoch that are looked at
 FEWEST_ROWS = 2  # a batch norm needs two
-PROBES = (64, 8)  # a first look takes so small a part of a batch; the next, where the first is all overhead
-SOME_STEPS = 8  # that patience must allow, else parts of batches are measured
+PROBES = (64, 8)  # a first look takes so small parts of a batch
+SOME_STEPS = 4  # that patience must allow, else parts of batches are measured
+TRIES, SHORT_S = 8, 0.3  # probes, of which the fastest counts: what else the machine does is no reason for smaller batches
 TRIALS = 4  # steps that the run itself tries before it settles on a precision
 SPARE = 1.5  # what an allocator and a backward pass need beyond what is saved
 
@@ -94,11 +95,8 @@ class Trial(Trainer):
     def begin(self, patience: float, room: float) -> None:
         """Settle as the run does, and choose the batches; where one step would take too long or too much, parts of batches."""
         begun = time.perf_counter()
-        for portion in PROBES:
-            seconds, held = self.probe(portion)
-            self.divisor = max(1, math.ceil(SOME_STEPS * seconds / patience), math.ceil(SPARE * held / room))
-            if self.divisor == 1 or seconds / PROBES[-1] > patience or held / PROBES[-1] > room:
-                break
+        seconds, held = self.probe()
+        self.divisor = max(1, math.ceil(SOME_STEPS * seconds / patience), math.ceil(SPARE * held / room))
         if self.divisor == 1:
             self.settle(False)
             self.settle_s = time.perf_counter() - begun
@@ -107,17 +105,24 @@ class Trial(Trainer):
             self.settle_s = TRIALS * seconds
         self.chosen = self.choose()
 
-    def probe(self, portion: int) -> tuple[float, float]:
-        """Seconds and saved bytes of a step over the dearest batch, from a small part of it."""
+    def probe(self) -> tuple[float, float]:
+        """Seconds and saved bytes of a step over the dearest batch, on the line through two small parts of it."""
         rows = self.sorted()[-1]
-        few = part(rows, portion)
-        for _ in range(2):
+        points = [(len(few), *self.passed(few)) for few in (part(rows, portion) for portion in PROBES)]
+        (a, *low), (b, *high) = points
+        pieces = self.settings.accumulation * self.progress.cuts
+        whole = [y + max(0.0, y - x) / max(1, b - a) * (len(rows) - b) for x, y in zip(low, high, strict=True)]
+        return whole[0], whole[1] / pieces
+
+    def passed(self, few: np.ndarray) -> tuple[float, float]:
+        """Seconds of a forward and backward pass over a few rows, and the bytes it saves."""
+        batch, spans = self.collate(few, 0), list[float]()
+        held = activation_bytes(self.net, batch, lambda: forward(self, batch))[0]
+        while len(spans) < 2 or (len(spans) < TRIES and sum(spans) < SHORT_S):
             begun = time.perf_counter()
-            batch = self.collate(few, 0)
-            held = activation_bytes(self.net, batch, lambda batch=batch: backward(self, batch))[0]
-            seconds = time.perf_counter() - begun
-        factor = max(1.0, len(rows) / len(few) / (self.settings.accumulation * self.progress.cuts))
-        return seconds * len(rows) / len(few), held * factor
+            backward(self, self.collate(few, 0))
+            spans.append(time.perf_counter() - begun)
+        return min(spans), held
 
     def sorted(self) -> list[np.ndarray]:
         """The batches from the cheapest to the dearest."""

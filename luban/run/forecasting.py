@@ -83,8 +83,8 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
     if world()[1] > 1 or clock.before:
         return None
     try:
-        patience = min(MOST_OWN_S, ALLOWED * roughly(recipe, prepared.task, prepared.examples["train"]))
-        if patience < LEAST_OWN_S:
+        patience = own_s(roughly(recipe, prepared.task, prepared.examples["train"]))
+        if not patience:
             return None
         found = of_run(recipe, prepared, folder, patience, clock)
     except (RuntimeError, MemoryError) as error:
@@ -97,6 +97,12 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
     return found.as_dict()
 
 
+def own_s(train_s: float) -> float:
+    """Seconds that a run of so long a training spends on its own forecast."""
+    seconds = min(MOST_OWN_S, ALLOWED * train_s)
+    return seconds if seconds >= LEAST_OWN_S else 0.0
+
+
 def of_run(recipe: Recipe, prepared: Prepared, folder: Path, patience: float, clock: Clock) -> Forecast:
     """The forecast of a run that has its data: what it spent till now, and on the forecast itself, is counted."""
     spent, cpu, peak = clock.seconds, cpu_seconds(), highest()
@@ -105,7 +111,8 @@ def of_run(recipe: Recipe, prepared: Prepared, folder: Path, patience: float, cl
     machine = this_machine(folder, choose_device(recipe.training.device))
     forecast = forecast_of(recipe, sample, machine, folder.parent, patience=patience, start_s=0.0, prices=Prices())
     itself = Stage("plan", "", clock.seconds - spent, cpu_seconds() - cpu, highest())
-    return replace(forecast, stages=[forecast.stages[0], itself, *forecast.stages[1:]], measured_s=itself.seconds)
+    first, *others = [stage for stage in forecast.stages if stage.name != "plan"]
+    return replace(forecast, stages=[first, itself, *others], measured_s=itself.seconds)
 
 
 def line(forecast: Forecast) -> str:
@@ -147,8 +154,9 @@ def forecast_of(
         ).run()
         finished = size_of(Path(scratch) / "finished")
     prepare = Stage("prepare", "", sample.seconds, sample.cpu_seconds, sample.peak_bytes, 1 / sample.scale)
-    stages, network = follow([prepare, *rehearsal.stages], rehearsal.network, recipe)
-    extra = sample.extra_bytes
+    itself = Stage("plan", "", own_s(sum(stage.seconds for stage in rehearsal.stages if stage.name == "train")), 0.0, rehearsal.base_bytes)
+    stages, network = follow([prepare, itself, *rehearsal.stages], rehearsal.network, recipe)
+    stages, extra = [stage for stage in stages if stage.name != "plan" or stage.seconds], sample.extra_bytes
     stages = [stage if stage.name == "prepare" else replace(stage, peak_bytes=stage.peak_bytes + extra) for stage in stages]
     forecast = Forecast(
         rows=round(prepared.facts["rows"] * sample.scale),

@@ -15,7 +15,7 @@ from luban.run import train
 from luban.training.loop import Trainer
 from luban.training.solving import solve
 
-TIMES = {"created", "seconds", "fit_seconds"}
+TIMES = {"created", "seconds", "fit_seconds", "forecast"}
 
 
 def sit(name: str, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -13,11 +15,16 @@ def measures(seconds: list[tuple[int, float]]) -> list[Measure]:
     return [Measure(size, value, 2 * value, 1000 + 7 * size) for size, value in seconds]
 
 
-@pytest.mark.parametrize(("true", "found"), [(1.0, 1.0), (1.5, 1.5), (0.3, 0.9), (3.0, 2.0)])
+@pytest.mark.parametrize(("true", "found"), [(1.0, 1.0), (1.5, 1.5), (3.0, 2.0)])
 def test_a_power_is_found_between_its_limits(true: float, found: float) -> None:
     points = measures([(size, 0.01 * size**true) for size in (100, 400)])
     assert power_of(points) == pytest.approx(found)
     assert carried(points, 4000, once_s=0.0, affine=False).seconds == pytest.approx(0.01 * 400**true * 10**found)
+
+
+def test_what_has_a_large_constant_part_is_carried_on_as_a_line() -> None:
+    points = measures([(200, 5 + 0.002 * 200), (1600, 5 + 0.002 * 1600)])
+    assert carried(points, 14_000, once_s=0.0, affine=False).seconds == pytest.approx(5 + 28)
 
 
 def test_a_line_is_carried_on_as_a_line_and_so_is_memory() -> None:
@@ -52,7 +59,7 @@ def test_work_grows_till_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes.append(size)
 
     found = grow(work, 10_000, start=100, patience=60.0)
-    assert sizes == [100, 100, 10_000]
+    assert sizes == [100, 100, 100, 100, 10_000]
     assert (found.share, found.once_s) == (1.0, pytest.approx(5.0))
     assert found.seconds == pytest.approx(10.0)
 
@@ -75,16 +82,30 @@ def test_work_stops_when_patience_ends_or_the_rows_do(monkeypatch: pytest.Monkey
     assert found.seconds == pytest.approx(1000, rel=0.01)
 
 
-def test_the_first_measure_stands_alone_where_it_takes_all_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_sizes_are_measured_whatever_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, sizes = [0.0], []
     monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
 
     def work(size: int) -> None:
-        clock[0] += 9.0
+        clock[0] += 9.0 + 0.01 * size
         sizes.append(size)
 
-    assert grow(work, 400, start=100, patience=2.0).seconds == pytest.approx(36.0)
-    assert sizes == [100]
+    assert grow(work, 4000, start=100, patience=4.0).seconds == pytest.approx(49.0)
+    assert sizes == [100, 800]
+
+
+def test_a_round_that_takes_too_long_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "LIMIT_S", 0.2)
+    rounds = []
+
+    def work(size: int) -> None:
+        rounds.append(size)
+        while True:
+            math.sqrt(2)
+
+    found = grow(work, 1000, start=1000, patience=0.01)
+    assert rounds == [1000]
+    assert found.seconds >= 0.2
 
 
 def test_the_peak_of_a_block_is_seen_and_what_was_before_is_not_forgotten() -> None:
