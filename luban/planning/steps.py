@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch.utils.flop_counter import FlopCounterMode
 
 from luban.columns import Columns
 from luban.data.sampler import WINDOW, Position, Sampler
+from luban.planning.costs import Cost, cost_of, fit, middle
 from luban.planning.growth import cpu_seconds
 from luban.planning.memory import Parts, Peak, activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
 from luban.task import Loss
@@ -51,11 +51,6 @@ class Epoch:
     def costs(self) -> np.ndarray:
         """(batches, 2) rows, and the longest of them."""
         return np.array([cost_of(self.sizes[rows]) for rows in self.batches], np.float64)
-
-
-def cost_of(sizes: np.ndarray) -> tuple[int, int]:
-    """Rows of a batch, and its longest."""
-    return len(sizes), int(sizes.max())
 
 
 def epoch_of(examples: Columns, batch_size: int, seed: int, *, scale: float) -> Epoch:
@@ -164,34 +159,6 @@ class Steps:
     device: str
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of a step as a sum of parts that are never negative: one for any step, for its rows, its longest, its cells, its squares."""
-
-    weights: np.ndarray
-
-    def seconds(self, costs: np.ndarray) -> np.ndarray:
-        """(B, 2) rows and longest -> (B,) seconds."""
-        return features(costs) @ self.weights
-
-
-def features(costs: np.ndarray) -> np.ndarray:
-    """(B, 2) -> (B, 5)."""
-    rows, longest = costs[:, 0], costs[:, 1]
-    return np.stack([np.ones(len(costs)), rows, longest, rows * longest, rows * longest**2], axis=1)
-
-
-def fit(costs: np.ndarray, seconds: np.ndarray) -> Cost:
-    """Least squares of relative errors, no part negative (Lawson and Hanson 1974). Where all costs are alike, their mean."""
-    if len(np.unique(costs, axis=0)) == 1:
-        return Cost(np.array([float(seconds.mean()), 0.0, 0.0, 0.0, 0.0]))
-    table = features(costs)
-    table[:, 2:] *= float(len(np.unique(costs[:, 1])) > 1)
-    scale = np.maximum(table.max(0), 1e-12)
-    weights, _ = nnls(table / scale / seconds[:, None], np.ones(len(seconds)))
-    return Cost(weights / scale)
-
-
 def try_steps(
     task: Any, examples: Columns, settings: Training, *, patience: float, room: float, scale: float = 1.0
 ) -> tuple[Steps, Epoch, Trial]:
@@ -239,12 +206,6 @@ def timed(trial: Trial, patience: float) -> tuple[np.ndarray, np.ndarray, float]
     kinds = list(dict.fromkeys(places.tolist()))
     costs = [cost_of(trial.epoch.sizes[trial.chosen[kind]]) for kind in kinds]
     return np.array(costs, np.float64), np.array([middle(spans[places == kind]) for kind in kinds]), cores
-
-
-def middle(values: np.ndarray) -> float:
-    """The mean without the dearest twentieth: a median that sees what comes now and then."""
-    kept = np.sort(values)[: max(1, int(np.ceil(0.95 * len(values))))]
-    return float(kept.mean())
 
 
 def parts_of(trial: Trial, settings: Training) -> Parts:

@@ -44,6 +44,7 @@ PLAN = "plan.json"
 DEPTH = (0, 5, 25, 50, 75, 95, 100)  # percentiles of the lengths
 ALLOWED = 0.04  # share of a run that its own forecast may take
 LEAST_OWN_S, MOST_OWN_S = 0.6, 8.0
+BEFORE_A_RESULT = ("prepare", "plan", "solve", "settle", "train", "save", "validate")
 KEPT = 3  # checkpoints: two, and the best weights
 
 
@@ -202,12 +203,8 @@ def lengths(prepared: Prepared) -> dict[str, int] | None:
 
 def first_result(stages: list[Stage]) -> float:
     """Seconds till the first model is judged, on validation where there is one."""
-    total, names = 0.0, [stage.name for stage in stages]
     first = next((stage.model for stage in stages if stage.model), "")
-    for stage in stages:
-        if stage.model in ("", first) and stage.name in ("prepare", "solve", "settle", "train", "save", "validate"):
-            total += stage.seconds
-    return total if "validate" in names or first else sum(stage.seconds for stage in stages)
+    return sum(stage.seconds for stage in stages if stage.model in ("", first) and stage.name in BEFORE_A_RESULT)
 
 
 def size_of(folder: Path) -> int:

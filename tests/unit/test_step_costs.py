@@ -12,8 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from luban.columns import Columns
+from luban.planning.costs import features, fit, middle
 from luban.planning.memory import activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
-from luban.planning.steps import RECURRENT, epoch_of, features, fit, middle, try_steps
+from luban.planning.steps import RECURRENT, epoch_of, try_steps
 from luban.tasks.classification import Classification
 from luban.training import optimizers
 from luban.training.settings import Training
