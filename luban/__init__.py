@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "train"]
+__all__ = ["__version__", "load", "plan", "train"]
 
 
 def train(recipe: Any, **options: Any) -> Any:
@@ -13,6 +13,13 @@ def train(recipe: Any, **options: Any) -> Any:
     from luban.run import train as run
 
     return run(recipe, **options)
+
+
+def plan(recipe: Any, **options: Any) -> Any:
+    """Forecast a recipe: `seconds`, `peak_bytes`, `as_dict()`; nothing is trained."""
+    from luban.run.forecasting import plan as forecast
+
+    return forecast(recipe, **options)
 
 
 def load(bundle: Any) -> Any:

@@ -73,6 +73,13 @@ def read(path: str | Path, sets: tuple[str, ...] = ()) -> Recipe:
     return parse(raw, base=path.parent, name=name, file=path.name, sets=sets)
 
 
+def given(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...] = ()) -> Recipe:
+    """A recipe from a path or a dictionary, or as it is."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    return parse(recipe, sets=sets) if isinstance(recipe, dict) else read(recipe, sets)
+
+
 def replace_base(recipe: Recipe, base: Path) -> Recipe:
     """The same recipe, its data seen from another folder."""
     return replace(recipe, base=base)

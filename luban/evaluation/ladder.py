@@ -6,15 +6,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
+from luban import catalog
 from luban.columns import Columns
 from luban.evaluation.intervals import interval, paired_interval
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.schema import LadderRow, Score
+from luban.predicting import marks_of
+from luban.task import Climbs
 
 ONE_ERROR = 0.6827  # share of a normal distribution within one standard error
 CONSTANT = "majority"
+Role = Literal["baseline", "network"]
 
 
 @dataclass
@@ -24,7 +29,7 @@ class Rung:
     name: str
     task: Any
     net: nn.Module
-    role: Literal["baseline", "network"]
+    role: Role
     seconds: float
     rows: int | None = None  # it learnt from, where they are not all
     validation: Columns | None = None  # marks
@@ -52,6 +57,26 @@ class Rung:
             "chosen": self.chosen,
             "error": self.error,
         }
+
+
+def candidates(recipe: Any, task: Any) -> list[tuple[Any, Role]]:
+    """(task, role), the cheapest first; the model the recipe names stands last, `auto` brings its own."""
+    auto = recipe.model["kind"] == "auto" and hasattr(task.config, "model")
+    ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or recipe.evaluation.baselines) else []
+    ladder += [] if auto else [task]
+    found: list[tuple[Any, Role]] = [(rung, "baseline" if solved(rung) else "network") for rung in ladder]
+    return found if recipe.evaluation.baselines else found[-1:]
+
+
+def solved(task: Any) -> bool:
+    """Whether the task's model is solved rather than trained; asked of its class, nothing is built."""
+    kind = getattr(task.config, "model", {}).get("kind")
+    return kind is not None and hasattr(catalog.load("models", kind), "solve")
+
+
+def name_of(task: Any) -> str:
+    """The model's kind, or the task's."""
+    return getattr(task.config, "model", {}).get("kind") or type(task).__name__.lower()
 
 
 def scored(metrics: tuple[str, ...], marks: Columns | None, *, level: float, draws: int) -> dict[str, Score]:
@@ -104,6 +129,15 @@ def best_of(rungs: list[Rung], metric: Metric) -> Any:
         elif best is None or best.validation is None or metric.beats(metric(rung.validation), metric(best.validation)):
             best = rung
     return best
+
+
+def metrics_of(recipe: Any, task: Any, train: Columns) -> tuple[str, ...]:
+    """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
+    first = candidates(recipe, task)[0][0]
+    marks = marks_of(first, first.build(), train.take(np.arange(min(2, len(train)))))
+    for name in recipe.evaluation.metrics:
+        find(name).ready(marks)
+    return recipe.evaluation.metrics or usable(task.metrics, marks)
 
 
 def usable(names: tuple[str, ...], marks: Columns) -> tuple[str, ...]:

@@ -136,6 +136,19 @@ def is_picture(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LARGEST_PICTURE and PICTURE.fullmatch(value) is not None
 
 
+def compared(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Of time, memory and energy: name, forecast, actual, and by how much the forecast lies off."""
+    if not found:
+        return []
+    names = {"seconds": ("time", "用时"), "peak_bytes": ("memory", "内存"), "kwh": ("energy", "能耗")}
+    rows = []
+    for key, name in names.items():
+        foreseen, actual = (found["forecast"] or {}).get(key), found["actual"][key]
+        off = foreseen / actual - 1 if foreseen and actual else None
+        rows.append({"key": key, "name": name, "forecast": foreseen, "actual": actual, "off": off})
+    return rows
+
+
 def facts(report: dict[str, Any]) -> dict[str, Any]:
     """What the data, the bundle and the environment show."""
     data, bundle = report["data"], report.get("bundle")
@@ -143,6 +156,7 @@ def facts(report: dict[str, Any]) -> dict[str, Any]:
     largest, total = max(counts.values(), default=1) or 1, sum(counts.values()) or 1
     return {
         "inputs": inputs[:40],
+        "took": compared(report.get("forecast")),
         "inputs_left": max(0, len(inputs) - 40),
         "findings": (data.get("findings") or [])[:MOST_LINES],
         "class_counts": [(label, n, n / total, round(100 * n / largest, 2)) for label, n in list(counts.items())[:MOST_CLASSES]],

@@ -173,6 +173,21 @@ class BundleFacts(TypedDict):
     bytes: NotRequired[int | None]
 
 
+class Took(TypedDict):
+    """What a run takes."""
+
+    seconds: float
+    peak_bytes: int
+    kwh: float | None  # by the processor's counters, else CPU seconds at 7 W a core
+
+
+class ForecastFacts(TypedDict):
+    """What was forecast, where it was, and what it took; memory of the last sitting."""
+
+    forecast: Took | None
+    actual: Took
+
+
 class Report(TypedDict):
     """The whole report."""
 
@@ -191,4 +206,4 @@ class Report(TypedDict):
     warnings: NotRequired[list[Text]]
     environment: NotRequired[dict[str, Any]]
     bundle: NotRequired[BundleFacts | None]
-    forecast: NotRequired[None]
+    forecast: NotRequired[ForecastFacts | None]

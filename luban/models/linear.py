@@ -230,6 +230,8 @@ def against_rest(
     from sklearn.linear_model import LogisticRegression
 
     weight, bias = np.zeros((features.shape[1], len(goals)), np.float32), np.zeros(len(goals), np.float32)
+    used = np.unique(features.indices)  # the weights of all others stay 0, and the solver would go over them in every step
+    features, texts = features[:, used], int((used < texts).sum())
     for place, goal in enumerate(goals):
         if goal.all() or not goal.any():
             bias[place] = 20.0 if goal.all() else -20.0
@@ -240,7 +242,7 @@ def against_rest(
         model: Any = LogisticRegression(C=strength, solver="liblinear", tol=1e-2, random_state=0)
         with quiet():
             model.fit(features @ sp.diags(scale), goal, sample_weight=counts)
-        weight[:, place], bias[place] = scale * model.coef_[0], model.intercept_[0]
+        weight[used, place], bias[place] = scale * model.coef_[0], model.intercept_[0]
     return weight, bias
 
 

@@ -8,41 +8,36 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from luban import memory
 from luban import recipe as recipes
-from luban.bundle.fingerprint import fingerprint
-from luban.bundle.golden import NUMBER_OF_ROWS
-from luban.bundle.write import write as write_bundle
-from luban.data.prepare import ROW, Heard, Prepared, prepare
+from luban.data.prepare import Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
-from luban.evaluation.ladder import Rung, choose, usable
+from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
 from luban.files import write_whole
 from luban.messages import tr
+from luban.planning.growth import cpu_seconds
 from luban.predicting import marks_of
 from luban.recipe import Recipe
 from luban.run import folder as run_folder
+from luban.run.bundling import bundle_of
 from luban.run.clock import Clock
 from luban.run.folds import cross_validate, without_test
+from luban.run.forecasting import begin, took
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
 from luban.run.unused import warn_unused
-from luban.task import Climbs
-from luban.training.budget import seconds_of
+from luban.training.budget import left_for_fits, seconds_of
 from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
 from luban.training.distributed import agree, in_turn, is_first, joined
 from luban.training.loop import Trainer
 from luban.training.solving import solve
-
-RESERVE = 0.09  # share of a budget kept for evaluation and bundle
-RESERVE_S = 3.0
 
 Tell = Callable[..., None]
 
@@ -80,7 +75,7 @@ def train(
     tell: Tell = silent,
 ) -> Run:
     """Train a recipe to a bundle and a report, or go on where it was interrupted. Raises LubanError."""
-    recipe = as_recipe(recipe, sets)
+    recipe = recipes.given(recipe, sets)
     for name in recipe.evaluation.metrics:
         find(name)
     with joined(), interruptible() as interruption:
@@ -93,13 +88,6 @@ def train(
                 return Work(Run(place, recipe), tell, interruption, clock).whole()
 
 
-def as_recipe(recipe: Recipe | str | Path | dict[str, Any], sets: tuple[str, ...] = ()) -> Recipe:
-    """A recipe from a path or a dictionary."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    return recipes.parse(recipe, sets=sets) if isinstance(recipe, dict) else recipes.read(recipe, sets)
-
-
 class Work:
     """The stages of one run."""
 
@@ -108,6 +96,7 @@ class Work:
         self.recipe = run.recipe
         self.room = memory.room(self.recipe.training.memory)
         self.threads = self.trained_threads = use_threads(self.recipe.training.threads)
+        self.cpu_before = cpu_seconds()
         self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
 
     def whole(self) -> Run:
@@ -127,12 +116,14 @@ class Work:
             self.check_folds(prepared)
             if is_first():
                 self.keep_inputs(prepared)
-            for task, _ in self.candidates(prepared.task):
+            for task, _ in candidates(self.recipe, prepared.task):
                 check_capacity(task)
             warn_unused(self.recipe, prepared.task, solved=self.recipe.model["kind"] != "auto" and solved(prepared.task))
             self.interruption.check()
-            names = self.metrics(prepared)
+            names = metrics_of(self.recipe, prepared.task, prepared.examples["train"])
             metric = find(names[0])
+            forecast = begin(self.recipe, prepared, run.folder, names, self.clock)
+            self.interruption.check()
             rungs = self.climb(prepared, run.folder, metric)
             chosen = self.choose(rungs, metric)
             if len(prepared.examples["test"]):
@@ -145,9 +136,9 @@ class Work:
             report = report_of(
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.trained_threads, warnings=recorder.warnings
             )
+            report["forecast"] = took(forecast, self.clock, self.cpu_before)
             self.tell("stage", name="bundle")
-            known = fingerprint(prepared.examples["train"], [prepared.examples["validation"], prepared.examples["test"]])
-            write_bundle(run.bundle, self.recipe, chosen.task, chosen.net, report=report, rows=golden_rows(prepared), fingerprint=known)
+            bundle_of(chosen, self.recipe, prepared, report, run.bundle)
             write_report(report, run.folder)
         run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
         return run
@@ -180,19 +171,10 @@ class Work:
                 warn("W330", what, where=str(path))
         write_whole(path, json.dumps(now, indent=1).encode())
 
-    def metrics(self, prepared: Prepared) -> tuple[str, ...]:
-        """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
-        task = next(iter(self.candidates(prepared.task)))[0]
-        few = prepared.examples["train"].take(np.arange(min(2, len(prepared.examples["train"]))))
-        marks = marks_of(task, task.build(), few)
-        for name in self.recipe.evaluation.metrics:
-            find(name).ready(marks)
-        return self.recipe.evaluation.metrics or usable(prepared.task.metrics, marks)
-
     def climb(self, prepared: Prepared, folder: Path, metric: Metric) -> list[Rung]:
         """Fit every rung: the baselines, then the network; each is judged on validation."""
         rungs = []
-        for task, role in self.candidates(prepared.task):
+        for task, role in candidates(self.recipe, prepared.task):
             name = name_of(task)
             if role == "baseline" and rungs and agree(self.is_late() and not checkpoints(folder / "rungs" / name)):
                 warn("W331", tr("{model} is not fitted: half of the budget is spent", model=name), where="training.budget")
@@ -207,15 +189,7 @@ class Work:
             self.interruption.check()
         return rungs
 
-    def candidates(self, task: Any) -> list[tuple[Any, str]]:
-        """(task, role), the cheapest first; the model the recipe names stands last, `auto` brings its own."""
-        auto = self.recipe.model["kind"] == "auto" and hasattr(task.config, "model")
-        ladder = list(task.rungs()) if isinstance(task, Climbs) and (auto or self.recipe.evaluation.baselines) else []
-        ladder += [] if auto else [task]
-        found = [(rung, "network" if not solved(rung) else "baseline") for rung in ladder]
-        return found if self.recipe.evaluation.baselines else found[-1:]
-
-    def fit(self, task: Any, name: str, role: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
+    def fit(self, task: Any, name: str, role: Role, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
         """Solve or train one model."""
         torch.manual_seed(self.recipe.training.seed)
         use_threads(self.threads)
@@ -251,10 +225,8 @@ class Work:
         """Of the budget, what evaluation does not need."""
         if self.recipe.training.budget is None:
             return None
-        whole = seconds_of(self.recipe.training.budget)
-        left = whole - self.clock.seconds - max(RESERVE_S, RESERVE * whole)
         self.fits_left -= 1
-        return max(1.0, left / (self.fits_left + 1))
+        return left_for_fits(self.recipe.training.budget, self.clock.seconds, self.fits_left + 1)
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""
@@ -277,23 +249,3 @@ class Work:
             return
         for rung in rungs:
             rung.test = marks_of(rung.task, rung.net, prepared.examples["test"])
-
-
-def solved(task: Any) -> bool:
-    """Whether the task's model is solved rather than trained; asked of its class, nothing is built."""
-    from luban import catalog
-
-    kind = getattr(task.config, "model", {}).get("kind")
-    return kind is not None and hasattr(catalog.load("models", kind), "solve")
-
-
-def name_of(task: Any) -> str:
-    """The model's kind, or the task's."""
-    return getattr(task.config, "model", {}).get("kind") or type(task).__name__.lower()
-
-
-def golden_rows(prepared: Prepared) -> Any:
-    """A few rows nobody trained on, or none."""
-    target = prepared.recipe.target
-    rows = prepared.raw.head(NUMBER_OF_ROWS).drop(ROW).collect()
-    return rows.drop(target) if target in rows.columns else rows

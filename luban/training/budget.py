@@ -13,6 +13,8 @@ from luban.training.settings import Training
 
 UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "hours": 3600, "秒": 1, "分": 60, "分钟": 60, "小时": 3600}
 ROWS_IN_ALL = 400_000
+RESERVE = 0.09  # share of a budget kept for evaluation and bundle
+RESERVE_S = 3.0
 FEW_ROWS = 60_000  # a small set is gone through until so many rows were seen
 
 
@@ -24,6 +26,12 @@ def seconds_of(budget: str) -> float:
             "L114", tr("not a budget of time"), where="training.budget", received=budget, fix='budget = "90 s" | "10 min" | "2 h"'
         )
     return float(match[1]) * UNITS[match[2].lower()]
+
+
+def left_for_fits(budget: str, spent_s: float, fits: int) -> float:
+    """Seconds for the next of so many networks, when what evaluation needs is kept back."""
+    whole = seconds_of(budget)
+    return max(1.0, (whole - spent_s - max(RESERVE_S, RESERVE * whole)) / fits)
 
 
 def batch_size_of(settings: Training, rows: int) -> int:

@@ -19,7 +19,7 @@ from luban.run.pipeline import silent
 from luban.training.loop import Trainer
 from luban.training.solving import solve
 
-TIMES = {"created", "seconds", "fit_seconds"}
+TIMES = {"created", "seconds", "fit_seconds", "forecast"}
 
 
 def sit(name: str, folder: Path, tell: Callable[..., None] = silent) -> None:

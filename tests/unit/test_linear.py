@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from luban.models.linear import Linear
+from luban.models.linear import Linear, against_rest
 
 TEXT = {"kind": "text"}
 NUMBER = {"kind": "number"}
@@ -137,3 +138,14 @@ def test_labels_that_no_training_row_has_are_out_of_reach(found: tuple[int, ...]
     chances = net({"t": texts(31, 2)}).softmax(1)
     assert chances[:, [label for label in range(4) if label not in found]].max() < 1e-3 or len(found) == 1
     assert set(chances.argmax(1).tolist()) <= set(found)
+
+
+def test_features_that_no_row_has_change_no_weight() -> None:
+    """The solver sees the n-grams that occur; the others stay 0."""
+    x = sp.random(61, 7, density=0.5, format="csr", random_state=0)
+    goal = np.arange(61) % 3 == 0
+    narrow, bias = against_rest(x, [goal], 3.0, 5)
+    wide, same = against_rest(sp.hstack([x[:, :5], sp.csr_matrix((61, 997)), x[:, 5:]], format="csr"), [goal], 3.0, 5 + 997)
+    assert np.array_equal(np.r_[wide[:5], wide[-2:]], narrow)
+    assert np.array_equal(bias, same)
+    assert not wide[5:-2].any()

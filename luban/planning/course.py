@@ -1,0 +1,76 @@
+"""The stages as they will follow each other: what a budget cuts short, what folds repeat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from luban.planning.forecast import Network, Stage
+from luban.recipe import Recipe
+from luban.training.budget import left_for_fits, seconds_of
+
+AFTERWARDS = ("score", "folds", "report")  # what follows when every model is fitted
+FITS = ("solve", "settle", "train", "validate", "save")
+VALIDATED = 0.1  # share of a budgeted training that validations may take
+
+
+def follow(stages: list[Stage], network: Network | None, recipe: Recipe) -> tuple[list[Stage], Network | None]:
+    """The stages in the order of the run, and the network with the steps it will get to."""
+    before = [stage for stage in stages if stage.name not in AFTERWARDS]
+    scores = [stage for stage in stages if stage.name == "score"]
+    if recipe.training.budget is not None:
+        before, network = within(before, network, recipe)
+        scores = [stage for stage in scores if any(other.model == stage.model for other in before)]
+    folds = repeated(before, scores, recipe)
+    return [*before, *scores, *folds, *(stage for stage in stages if stage.name == "report")], network
+
+
+def within(stages: list[Stage], network: Network | None, recipe: Recipe) -> tuple[list[Stage], Network | None]:
+    """What fits into the budget: a rung that comes late is left out, the network ends when its seconds are spent."""
+    budget, kept, left_out = str(recipe.training.budget), list[Stage](), set[str]()
+    for stage in stages:
+        spent = sum(other.seconds for other in kept)
+        late = spent > 0.5 * seconds_of(budget) and any(other.name == "solve" for other in kept)
+        if stage.name == "solve" and late:
+            left_out.add(stage.model)
+        if stage.model not in left_out:
+            kept.append(stage)
+    if network is None:
+        return kept, None
+    own = [stage for stage in kept if stage.model == network.name and stage.name in ("train", "validate", "save")]
+    spent = sum(stage.seconds for stage in kept if stage not in own)
+    seconds = left_for_fits(budget, spent, 1 + max(0, recipe.evaluation.folds))
+    return shortened(kept, own, network, seconds, recipe)
+
+
+def shortened(kept: list[Stage], own: list[Stage], network: Network, seconds: float, recipe: Recipe) -> tuple[list[Stage], Network]:
+    """The network's stages cut to so many seconds in all."""
+    if sum(stage.seconds for stage in own) <= seconds:
+        return kept, network
+    every = recipe.training.checkpoint_every_s
+    cuts: dict[str, float] = {}
+    for stage in own:
+        whole = max(stage.seconds, 1e-9)
+        if stage.name == "validate":
+            cuts["validate"] = min(1.0, (VALIDATED * seconds + 0.5) / whole)
+        elif stage.name == "save":
+            saves = 1 + sum(other.seconds for other in own if other.name == "train") // every
+            cuts["save"] = min(1.0, (1 + seconds // every) / saves)
+    train = next(stage for stage in own if stage.name == "train")
+    others = sum(stage.seconds * cuts.get(stage.name, 1.0) for stage in own if stage.name != "train")
+    cuts["train"] = min(1.0, max(0.0, seconds - others) / max(train.seconds, 1e-9))
+    network = replace(network, steps=round(network.steps * cuts["train"]), epochs=network.epochs * cuts["train"])
+    return [stage.of(cuts[stage.name]) if stage in own else stage for stage in kept], network
+
+
+def repeated(before: list[Stage], scores: list[Stage], recipe: Recipe) -> list[Stage]:
+    """All fits again for each fold, on the rows that it trains on."""
+    folds, split = recipe.evaluation.folds, recipe.split
+    if folds < 2:
+        return []
+    rows = (1 - 1 / folds) * (1 - split.validation) / (1 - split.validation - split.test)
+    fits = [stage for stage in before if stage.name in FITS]
+    tested = 1 / folds / max(split.test, 1 / folds)
+    seconds = rows * sum(stage.seconds for stage in fits) + tested * sum(stage.seconds for stage in scores)
+    cpu = rows * sum(stage.cpu_seconds for stage in fits) + tested * sum(stage.cpu_seconds for stage in scores)
+    peak = max((stage.peak_bytes for stage in fits), default=0)
+    return [Stage("folds", "", folds * seconds, folds * cpu, peak, min((stage.share for stage in fits), default=1.0))]

@@ -1,0 +1,241 @@
+"""A rehearsal of a run on copies: every rung, the training steps, validations and the report, each as far as patience allows."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from luban.columns import Columns
+from luban.errors import logger
+from luban.evaluation.ladder import Role, Rung, candidates, name_of
+from luban.evaluation.metrics import Metric
+from luban.planning import energy
+from luban.planning.forecast import Network, Stage
+from luban.planning.growth import Growth, grow
+from luban.planning.memory import resident
+from luban.planning.steps import Steps, Trial, epoch_of, try_steps
+from luban.predicting import marks_of
+from luban.recipe import Recipe
+from luban.training.budget import batch_size_of, epochs_of, seconds_of
+from luban.training.device import use_threads
+from luban.training.loop import suggested_epochs
+from luban.training.settings import Training
+from luban.training.solving import solve
+from luban.training.weights import clone
+
+WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patience, how it is shared out
+FIRST_ROWS = 200
+FEW_PREDICTED = 1000
+FIRST_DRAWS = 50
+LEAST_S = 0.3
+LARGE = 300_000_000  # bytes of weights that are not written for a trial
+BYTES_A_SECOND = 4e8
+
+Finish = Callable[[list[Rung], int], Any]  # report and bundle with so many draws
+
+
+@dataclass
+class Rehearsal:
+    """What was measured, in the order of the run."""
+
+    recipe: Recipe
+    task: Any
+    examples: dict[str, Columns]
+    scale: float  # rows of the run over those at hand
+    metric: Metric
+    patience: float
+    room: float  # bytes that may be held
+    scratch: Path
+    finish: Finish
+    stages: list[Stage] = field(default_factory=list)
+    rungs: list[Rung] = field(default_factory=list)
+    network: Network | None = None
+    steps: Steps | None = None
+    watts: float | None = None
+    saved_bytes: int = 0  # of a checkpoint
+    solved_bytes: int = 0  # of the weights of all rungs
+    device_bytes: int | None = None
+    base_bytes: int = 0
+    until: float = 0.0  # on the clock
+    weight: int = 0  # of the stages that are still to come
+
+    def run(self) -> Rehearsal:
+        """All stages; threads, random numbers and the logger are left as they were."""
+        with untouched(self.recipe.training.seed):
+            self.base_bytes, self.until = resident(), time.perf_counter() + self.patience
+            ladder = candidates(self.recipe, self.task)
+            fits = [WEIGHTS["solve" if role == "baseline" else "train"] + WEIGHTS["validate"] for _, role in ladder]
+            self.weight = sum(fits) + WEIGHTS["report"]
+            for task, role in ladder:
+                use_threads(self.recipe.training.threads)
+                net = self.solved(task) if role == "baseline" else self.trained(task)
+                self.judged(task, net, role)
+            self.finished()
+        return self
+
+    def share(self, name: str) -> float:
+        """Seconds that a stage may take: what others leave of theirs is there for those that follow."""
+        left = max(0.0, self.until - time.perf_counter()) * WEIGHTS[name] / max(1, self.weight)
+        self.weight -= WEIGHTS[name]
+        return max(LEAST_S, left)
+
+    def add(self, name: str, model: str, growth: Growth, *, times: float = 1) -> Stage:
+        """One more stage."""
+        seconds = growth.once_s + growth.seconds * times
+        stage = Stage(name, model, seconds, growth.once_s + growth.cpu_seconds * times, growth.peak_bytes, growth.share)
+        self.stages.append(stage)
+        return stage
+
+    def solved(self, task: Any) -> Any:
+        """Solve a rung on growing parts of the training rows; the net of the largest."""
+        examples, nets = self.examples["train"], []
+
+        def work(size: int) -> None:
+            nets[:] = [task.build()]
+            torch.manual_seed(self.recipe.training.seed)
+            seed = self.recipe.training.seed
+            solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
+
+        total = round(len(examples) * self.scale)
+        self.add("solve", name_of(task), grow(work, total, most=len(examples), start=FIRST_ROWS, patience=self.share("solve")))
+        self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
+        return nets[0].eval()
+
+    def trained(self, task: Any) -> Any:
+        """Train a copy for a few steps."""
+        name, settings = name_of(task), self.recipe.training
+        before, begun = energy.read(), time.perf_counter()
+        self.steps, epoch, trial = try_steps(
+            task, self.examples["train"], settings, patience=self.share("train"), room=self.room, scale=self.scale
+        )
+        joules = before.until(energy.read())
+        self.watts = joules / (time.perf_counter() - begun) if joules else None
+        steps, step_s = self.steps, float(self.steps.cost.seconds(epoch.costs()).mean())
+        count = steps_of(self.steps, epoch.count, settings)
+        if settings.budget is not None:
+            count = min(count, seconds_of(settings.budget) / step_s)
+        seconds = count * step_s + count / epoch.count * epoch.order_s
+        peak = steps.peak_bytes + steps.parts.copies
+        self.stages.append(Stage("settle", name, steps.settle_s, steps.settle_s * steps.cores, steps.peak_bytes, steps.share))
+        self.stages.append(Stage("train", name, seconds, seconds * steps.cores, peak, steps.share))
+        self.saved(trial, name, seconds)
+        self.network = Network(
+            name=name, parameters=steps.parameters, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
+            batch_size=trial.batch_size, flops_per_step=steps.flops, step_seconds=step_s, longest=int(epoch.sizes.max()),
+            threads=steps.threads, precision=steps.precision, device=steps.device, parts=steps.parts,
+        )  # fmt: skip
+        if trial.device.type == "cuda":
+            self.device_bytes = torch.cuda.max_memory_reserved(trial.device)
+        return trial.net.eval()
+
+    def saved(self, trial: Trial, name: str, train_s: float) -> None:
+        """Checkpoints: one is written, if it is not large."""
+        weights = self.steps.parts.weights  # type: ignore[union-attr]
+        self.saved_bytes = 2 * weights + self.steps.parts.copies  # type: ignore[union-attr]
+        seconds = self.saved_bytes / BYTES_A_SECOND
+        if weights < LARGE:
+            trial.folder, trial.best, trial.progress.best_score = self.scratch, clone(trial.net.state_dict()), 0.0
+            begun = time.perf_counter()
+            trial.save()
+            seconds = time.perf_counter() - begun
+            self.saved_bytes = sum(path.stat().st_size for path in (self.scratch / "checkpoints").glob("step-*/*"))
+        count = 1 + int(train_s // trial.settings.checkpoint_every_s)
+        self.stages.append(Stage("save", name, count * seconds, count * seconds, resident()))
+
+    def judged(self, task: Any, net: Any, role: Role) -> None:
+        """Validations, and the test split; the rung with the marks that the report needs."""
+        name = name_of(task)
+        rung = Rung(name, task, net, role, 0.0)
+        part = next((part for part in ("validation", "test") if len(self.examples[part])), None)
+        if part is not None:
+            self.predicted(rung, part, self.validations() if role == "network" else 1)
+        self.rungs.append(rung)
+
+    def predicted(self, rung: Rung, part: str, validations: int) -> None:
+        """Predict a split as far as patience allows; its marks stand for both splits."""
+        examples, found = self.examples[part], []
+
+        def work(size: int) -> None:
+            found[:] = [marks_of(rung.task, rung.net, spread(examples, size))]
+            self.metric(found[0])
+
+        total = round(len(examples) * self.scale)
+        growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
+        if part == "validation":
+            self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
+            rung.validation = repeated(found[0], len(self.examples["validation"]))
+        if count := len(self.examples["test"]):
+            self.add("score", rung.name, replace(growth, once_s=0.0), times=count / len(examples))
+            rung.test = repeated(found[0], count)
+
+    def validations(self) -> int:
+        """How many times the network is validated."""
+        return min(self.recipe.training.validations, self.network.steps) if self.network else 1
+
+    def finished(self) -> None:
+        """Report and bundle, with growing numbers of draws."""
+        if not self.rungs:
+            return
+        self.rungs[-1].chosen = True
+        draws = self.recipe.evaluation.draws
+        growth = grow(lambda size: self.finish(self.rungs, size), draws, start=FIRST_DRAWS, patience=self.share("report"), affine=True)
+        self.add("report", "", growth)
+
+
+def roughly(recipe: Recipe, task: Any, train: Columns) -> float:
+    """Seconds that the training of the network may take, from a small part of one batch; 0 without a network."""
+    found, settings = [task for task, role in candidates(recipe, task) if role == "network"], recipe.training
+    if not found or not len(train):
+        return 0.0
+    with untouched(settings.seed):
+        size = batch_size_of(settings, len(train))
+        trial = Trial(found[-1], train, replace(settings, batch_size=size)).look(epoch_of(train, size, settings.seed, scale=1.0))
+        seconds, _ = trial.probe()
+        epochs = epochs_of(settings, len(train), suggested_epochs(trial.net))
+    whole = seconds * fewest(settings.steps, epochs and epochs * trial.epoch.count)
+    return whole if settings.budget is None else min(whole, seconds_of(settings.budget))
+
+
+def fewest(steps: float | None, of_epochs: float | None) -> float:
+    """Steps of the whole training: what is asked for first; without end where only a budget ends it."""
+    return min((count for count in (steps, of_epochs) if count), default=math.inf)
+
+
+def steps_of(steps: Steps, an_epoch: float, settings: Training) -> float:
+    """Steps of the whole training: what is asked for first."""
+    return fewest(settings.steps, steps.epochs and steps.epochs * an_epoch)
+
+
+def spread(examples: Columns, size: int) -> Columns:
+    """So many examples, evenly from all."""
+    if size >= len(examples):
+        return examples
+    return examples.take(np.linspace(0, len(examples) - 1, size).round().astype(int))
+
+
+def repeated(marks: Columns, count: int) -> Columns:
+    """The marks again and again, till there are so many."""
+    return marks if len(marks) == count else marks.take(np.resize(np.arange(len(marks)), count))
+
+
+@contextmanager
+def untouched(seed: int) -> Iterator[None]:
+    """What is done within leaves no trace in random numbers, threads and messages."""
+    state, threads, level = torch.get_rng_state(), torch.get_num_threads(), logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        torch.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state)
+        torch.set_num_threads(threads)
+        logger.setLevel(level)

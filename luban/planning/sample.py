@@ -1,0 +1,198 @@
+"""The data a forecast looks at: what was prepared before, all of it where that is quick, else a sample of the files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from luban import memory
+from luban.data import store
+from luban.data.prepare import Prepared, prepare, recipe_key, remembered
+from luban.data.reading import locate
+from luban.data.source import SPLITS
+from luban.errors import MachineError
+from luban.messages import tr
+from luban.planning.memory import Peak, bytes_of_columns, resident
+from luban.recipe import Recipe, parse, to_dict
+
+QUICK_S = 8.0  # preparing may take so long, in a process of its own
+SAMPLE_BYTES = 4_000_000  # of each part of the data
+PIECES = 2  # of a file that are read: its front and its middle
+LINES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Prepared rows, and how they stand to all rows."""
+
+    prepared: Prepared
+    scale: float  # all rows over these; 1 = these are all
+    seconds: float  # that the run will take to have its rows
+    cpu_seconds: float
+    peak_bytes: int  # while it does
+    extra_bytes: int  # resident afterwards, beyond what the sample holds
+    disk_bytes: int  # of the prepared store
+
+
+def open_sample(recipe: Recipe, folder: Path) -> Sample:
+    """Open or prepare, or take a sample. Raises DataError, MachineError L511."""
+    memo = folder / f"{recipe_key(recipe)}.json"
+    known = remembered(memo, memory.allowance(recipe.training.memory))
+    if known and store.is_whole(folder / known):
+        return whole(recipe, folder)
+    begun = time.monotonic()
+    if prepare_apart(recipe, folder, QUICK_S):
+        return whole(recipe, folder)
+    if time.monotonic() - begun < QUICK_S:  # it failed: here it says why
+        prepare(recipe, folder)
+        return whole(recipe, folder)
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder.parent) as place:
+        return part(recipe, Path(place).absolute())
+
+
+def whole(recipe: Recipe, folder: Path) -> Sample:
+    """What is prepared: the run will only open it."""
+    begun, cpu = time.perf_counter(), os.times().user
+    with Peak() as peak:
+        prepared = prepare(recipe, folder)
+    key = remembered(folder / f"{recipe_key(recipe)}.json", memory.allowance(recipe.training.memory))
+    size = sum(path.stat().st_size for path in (folder / str(key)).glob("*"))
+    return Sample(prepared, 1.0, time.perf_counter() - begun, os.times().user - cpu, peak.bytes, 0, size)
+
+
+def prepare_apart(recipe: Recipe, folder: Path, patience: float) -> bool:
+    """Prepare in another process, whose memory is not this one's; whether it was done in time."""
+    asked = {
+        "recipe": to_dict(recipe),
+        "base": str(recipe.base.absolute()),
+        "name": recipe.name,
+        "file": recipe.file,
+        "folder": str(folder),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from luban.planning.sample import child; child()"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        process.communicate(json.dumps(asked), timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return False
+    return process.returncode == 0
+
+
+def child() -> None:
+    """What the other process does."""
+    asked = json.loads(sys.stdin.read())
+    recipe = parse(asked["recipe"], base=Path(asked["base"]), name=asked["name"], file=asked["file"])
+    prepare(recipe, Path(asked["folder"]).absolute())
+
+
+def part(recipe: Recipe, place: Path) -> Sample:
+    """Prepare a sample of each file; time and memory are carried on to all bytes."""
+    data, scale = sampled(recipe, place)
+    few = replace(recipe, data=data, base=place)
+    begun, cpu, before = time.perf_counter(), os.times().user, resident()
+    with Peak() as peak:
+        prepared = prepare(few, place / "prepared")
+    seconds, cpu = time.perf_counter() - begun, os.times().user - cpu
+    held = sum(bytes_of_columns(columns) for columns in prepared.examples.values())
+    extra = min(held * scale, store.IN_MEMORY_BYTES) - held
+    size = sum(path.stat().st_size for path in (place / "prepared").rglob("*.*"))
+    prepared = replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
+    growing = max(0, peak.bytes - before)
+    return Sample(prepared, scale, seconds * scale, cpu * scale, int(before + growing * scale), int(max(0, extra)), int(size * scale))
+
+
+def sampled(recipe: Recipe, place: Path) -> tuple[Any, float]:
+    """The recipe's `data` with a sample for each file, and all bytes over those of the samples."""
+    found = locate(recipe.data, recipe.base.absolute())
+    every, kept, paths = 0, 0, dict[str, list[str]]()
+    for number, (split, path) in enumerate(found):
+        target = place / str(number) / path.name
+        target.parent.mkdir()
+        size = size_of(path)
+        every, kept = every + size, kept + (copy_some(path, target) if size > SAMPLE_BYTES else copy_all(path, target))
+        paths.setdefault(split, []).append(str(target))
+    data: Any = paths[""] if set(paths) == {""} else {split: paths[split] for split in SPLITS if split in paths}
+    return data, every / max(1, kept)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def copy_all(path: Path, target: Path) -> int:
+    """A small file or folder as it is."""
+    if path.is_dir():
+        shutil.copytree(path, target)
+    else:
+        shutil.copyfile(path, target)
+    return size_of(target)
+
+
+def copy_some(path: Path, target: Path) -> int:
+    """A sample of a large file or folder; how many of its bytes it stands for. Raises MachineError L511."""
+    if path.is_dir():
+        return files_of(path, target)
+    if path.suffix.lower() in LINES:
+        return lines_of(path, target)
+    if path.suffix.lower() == ".parquet":
+        return rows_of(path, target)
+    raise MachineError(
+        "L511",
+        tr("preparing takes longer than {n:.0f} s, and this format can't be read in part", n=QUICK_S),
+        where=str(path),
+        allowed=[*LINES, ".parquet", tr("a folder")],
+        fix=tr("prepare it once with `luban train`, or convert it to parquet"),
+    )
+
+
+def lines_of(path: Path, target: Path) -> int:
+    """Whole lines from the front and from the middle of a file; the header is the front's first line."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        pieces = [cut(file.read(SAMPLE_BYTES // PIECES))]
+        for number in range(1, PIECES):
+            file.seek(size * number // PIECES)
+            file.readline()
+            pieces.append(cut(file.read(SAMPLE_BYTES // PIECES)))
+    target.write_bytes(b"".join(pieces))
+    return target.stat().st_size
+
+
+def cut(piece: bytes) -> bytes:
+    """Up to the last end of a line."""
+    return piece[: piece.rfind(b"\n") + 1] or piece
+
+
+def rows_of(path: Path, target: Path) -> int:
+    """Rows from the front and from the middle of a parquet file."""
+    rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    each = max(1, rows * SAMPLE_BYTES // path.stat().st_size // PIECES)
+    frame = pl.scan_parquet(path)
+    pl.concat([frame.slice(rows * number // PIECES, each).collect() for number in range(PIECES)]).write_parquet(target)
+    return max(1, round(path.stat().st_size * min(rows, each * PIECES) / rows))
+
+
+def files_of(folder: Path, target: Path) -> int:
+    """Every k-th file of a folder, its tree kept."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    step = max(1, -(-size_of(folder) // SAMPLE_BYTES))
+    for path in files[::step]:
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    return size_of(target)

@@ -1,0 +1,66 @@
+"""A budget cuts the network, never the rungs before it; folds repeat every fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from luban.planning.course import follow
+from luban.planning.forecast import Network, Stage
+from luban.planning.memory import Parts
+from luban.recipe import Recipe, parse
+
+
+def recipe(**sections: Any) -> Recipe:
+    return parse({"task": "classification", "data": "d.csv", "target": "y"} | sections)
+
+
+def stage(name: str, model: str, seconds: float) -> Stage:
+    return Stage(name, model, seconds, seconds, 100)
+
+
+NETWORK = Network("mlp", 1, 1, 1000, 10.0, 16, 1.0, 0.1, 1, 1, "float32", "cpu", Parts(1, 1, 1, 1, 1, 1))
+STAGES = [
+    stage("prepare", "", 2), stage("solve", "linear", 3), stage("validate", "linear", 1), stage("score", "linear", 1), stage("solve", "boosted", 4),
+    stage("validate", "boosted", 1), stage("score", "boosted", 1), stage("settle", "mlp", 1), stage("train", "mlp", 100), stage("save", "mlp", 0),
+    stage("validate", "mlp", 8), stage("score", "mlp", 1), stage("report", "", 2),
+]  # fmt: skip
+
+
+def seconds(stages: list[Stage], name: str) -> float:
+    return sum(stage.seconds for stage in stages if stage.name == name)
+
+
+def test_without_budget_the_stages_stand_in_the_order_of_the_run() -> None:
+    stages, network = follow(STAGES, NETWORK, recipe())
+    assert network == NETWORK
+    assert [s.name for s in stages][-4:] == ["score", "score", "score", "report"]
+    assert sum(s.seconds for s in stages) == sum(s.seconds for s in STAGES)
+
+
+def test_a_budget_cuts_training_to_what_is_left() -> None:
+    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "60 s"}))
+    left = 60 - (2 + 3 + 1 + 4 + 1 + 1) - max(3.0, 0.09 * 60)  # before the network, and kept for what follows
+    validations = 0.1 * left + 0.5
+    assert seconds(stages, "train") == pytest.approx(left - validations)
+    assert network is not None
+    assert network.steps == round(1000 * seconds(stages, "train") / 100)
+
+
+def test_a_budget_that_is_not_needed_cuts_nothing() -> None:
+    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "10 min"}))
+    assert seconds(stages, "train") == 100
+    assert network == NETWORK
+
+
+def test_a_rung_that_comes_late_is_left_out_with_its_scores() -> None:
+    slow = [stage("prepare", "", 2), stage("solve", "linear", 30), stage("validate", "linear", 1), *STAGES[4:]]
+    stages, _ = follow(slow, NETWORK, recipe(training={"budget": "60 s"}))
+    assert not [s for s in stages if s.model == "boosted"]
+
+
+def test_folds_repeat_every_fit_on_the_rows_they_train_on() -> None:
+    stages, _ = follow(STAGES, NETWORK, recipe(evaluation={"folds": 5}, split={"validation": 0.1, "test": 0.2}))
+    fits = 3 + 1 + 4 + 1 + 1 + 100 + 0 + 8
+    assert seconds(stages, "folds") == pytest.approx(5 * (0.8 * 0.9 / 0.7 * fits + 1.0 * 3))
