@@ -30,7 +30,7 @@ def main() -> None:
     """Print a table; write JSON where asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="recipes; left out, all")
-    parser.add_argument("--data", type=Path, default=Path("/work/shared/data"), help="where the sets lie")
+    parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared" / "data", help="where the sets lie")
     parser.add_argument("--out", type=Path, help="JSON; figures of other recipes in it are kept")
     given = parser.parse_args()
     names = given.names or sorted(path.stem for path in HERE.glob("*.toml"))

@@ -15,7 +15,7 @@ from luban.data.checks import Finding, Subject, checks, examine
 from luban.data.splits import Splitting, divide
 
 N = 1009
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def rng(seed: int = 3) -> np.random.Generator:
