@@ -1,6 +1,7 @@
 """A small sketch of the training rows: whoever evaluates a bundle on the rows it learnt from is told so.
 
-The k smallest of all rows' digests (Broder 1997, min-wise sampling) are an even sample of the distinct rows; no row can be read from them.
+The k smallest of all rows' digests (Broder 1997, min-wise sampling) are an even sample of the distinct rows. No row can be read from them, but who
+guesses a whole row can check the guess.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from luban.errors import warn
 from luban.messages import tr
 from luban.recipe import Recipe
 
-OF_ALL = ("seed", "budget", "threads")  # of [training], what matters to a solved model too
+OF_ALL = ("seed", "budget", "threads", "memory")  # of [training], what matters to a solved model too
 OF_OPTIMIZER = {"momentum": ("sgd", "muon")}  # settings that only some optimizers have
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from luban.errors import RecipeError
+from luban.memory import available
 from luban.messages import tr
 from luban.outline import outline
 
@@ -13,13 +13,13 @@ COPIES = 4  # of a trained weight: itself, its gradient, two moments of the opti
 
 
 def check_capacity(task: Any) -> None:
-    """Raises RecipeError L126 for a net whose weights, gradients and moments are more than the machine's memory."""
+    """Raises RecipeError L126 for a net whose weights, gradients and moments are more than the memory of machine or container."""
     try:
         net = outline(task)
         needed = sum(p.nbytes for p in net.parameters()) * COPIES + sum(b.nbytes for b in net.buffers())
     except RuntimeError as error:  # more elements than torch can count
         raise too_large(str(error)[:80]) from error
-    if needed > (most := memory_bytes()):
+    if needed > (most := available()):
         raise too_large(tr("{needed:.3g} GB of {most:.3g} GB", needed=needed / 1e9, most=most / 1e9))
 
 
@@ -27,8 +27,3 @@ def too_large(why: str) -> RecipeError:
     """The net can't be built here."""
     fix = tr("choose smaller widths, fewer layers or fewer buckets under [model]")
     return RecipeError("L126", tr("the model does not fit into this machine's memory: {why}", why=why), where="model", fix=fix)
-
-
-def memory_bytes() -> int:
-    """Of the machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -38,7 +38,7 @@ def memory(error: Exception) -> str:
     """What was said when memory ran out; raises the error again where it is another."""
     if not is_out_of_memory(error):
         raise error
-    return str(error).splitlines()[0][:120]
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]  # a bare MemoryError says nothing
 
 
 def halve(trainer: Trainer, reason: str) -> None:

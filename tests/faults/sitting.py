@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from cases import CASES, flat, prepare, score
 from failing import Fault, failing
 from families import BY_NAME
+from interrupting import at_step
 
 from luban.run import train
 from luban.run.interruption import Interrupted
@@ -44,13 +44,8 @@ def sit_failing(name: str, folder: Path, fault: Fault) -> None:
 
 def sit_signalled(name: str, folder: Path, step: int, number: int) -> int:
     """A sitting that gets a signal after a step; the exit code its end asks for."""
-
-    def tell(event: str, **facts: Any) -> None:
-        if event == "step" and facts["step"] == step:
-            os.kill(os.getpid(), number)
-
     try:
-        sit(name, folder, tell)
+        sit(name, folder, at_step(step, number))
     except Interrupted as left:
         return left.exit_code
     return 0

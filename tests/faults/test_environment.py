@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from interrupting import at_step
 
 from luban.run import train
 from luban.run.folder import environment
@@ -38,12 +37,8 @@ def test_another_environment_is_said_and_the_run_goes_on(key: str, value: Any, t
         "model": {"kind": "mlp", "size": "tiny"}, "training": {"steps": 6}, "evaluation": {"draws": 20, "baselines": False},
     }  # fmt: skip
 
-    def interrupt(event: str, **facts: object) -> None:
-        if event == "step" and facts["step"] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(Interrupted):
-        train(recipe, folder=tmp_path / "run", tell=interrupt)
+        train(recipe, folder=tmp_path / "run", tell=at_step(3))
     kept = tmp_path / "run" / "environment.json"
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {key: value}))
     report = train(recipe, folder=tmp_path / "run").report

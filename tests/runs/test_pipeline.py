@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from interrupting import at_step
 
 import luban
 from luban.errors import LubanError
@@ -111,15 +112,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     recipe = make(tmp_path, "transformer")
     whole = train(recipe, runs=tmp_path / "whole")
 
-    def stop_at_ten(event: str, **facts: object) -> None:
-        if event == "step" and facts["step"] == 10:
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(Interrupted) as caught:
-        train(recipe, runs=tmp_path / "cut", tell=stop_at_ten)
+        train(recipe, runs=tmp_path / "cut", tell=at_step(10))
     assert caught.value.exit_code == 143
     cut = train(recipe, runs=tmp_path / "cut")
     for name in ("bundle/weights.safetensors", "log.jsonl"):

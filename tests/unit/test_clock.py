@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 
 import pytest
+from interrupting import at_step
 
 from luban.run import clock
 from luban.run.clock import Clock
@@ -53,12 +53,8 @@ def test_a_resumed_run_has_what_its_budget_leaves_and_keeps_the_baselines_it_had
         "training": {"budget": "1 h", "patience": 0, "precision": "float32"},
     }  # fmt: skip
 
-    def interrupt(event: str, **facts: object) -> None:
-        if event == "step" and facts["step"] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(Interrupted):
-        train(recipe, folder=tmp_path / "run", tell=interrupt)
+        train(recipe, folder=tmp_path / "run", tell=at_step(3))
     (tmp_path / "run" / "spent.json").write_text(json.dumps({"seconds": 3590.0}))  # as if preparing had taken all the time
     shares = []
 

@@ -184,6 +184,18 @@ def test_a_part_that_stepped_before_memory_ran_out_does_not_step_twice() -> None
     torch.testing.assert_close(other.net.state_dict(), one.net.state_dict(), rtol=0, atol=1e-12)
 
 
+def test_a_bare_memory_error_is_out_of_memory_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Numpy(Line):
+        def collate(self, examples: Columns, draw: Draw) -> Batch:
+            if len(examples) > 4:
+                raise MemoryError
+            return super().collate(examples, draw)
+
+    made = trainer(Numpy(), examples(), steps=3).run()
+    assert made.progress.cuts == 4
+    assert "out of memory" in caplog.text
+
+
 def test_other_errors_are_not_taken_for_memory() -> None:
     class Broken(Line):
         def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:

@@ -67,7 +67,7 @@ def test_a_balanced_majority_prefers_nobody() -> None:
         ({"task": {"kind": "classification", "loss": "bce"}}, True, "task.loss"),
         ({"training": {"momentum": 0.5}}, False, "training.momentum"),
         ({"training": {"momentum": 0.5, "optimizer": "sgd"}}, False, ""),
-        ({"training": {"seed": 5}}, True, ""),
+        ({"training": {"seed": 5, "memory": "2 GB"}}, True, ""),
         ({}, True, ""),
     ],
 )
