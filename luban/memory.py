@@ -14,7 +14,7 @@ UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib
 SHARE = 0.5  # of the RAM, where the recipe says nothing
 LIBRARIES = 600_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
 LEAST = 200_000_000  # what must be left beside them
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
 
 
 def bytes_of(amount: str) -> int:
@@ -50,23 +50,46 @@ def trim() -> None:
 
 def available() -> int:
     """Bytes of RAM, of the machine or of the container if that has less."""
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *container_limits()])
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *(limit for limit, _ in container_limits())])
 
 
-def container_limits() -> list[int]:
-    """What control groups allow (v2: this one and those above; v1: the memory controller's)."""
+def free() -> int:
+    """Bytes that this process may still take without swapping, those a container leaves it if they are less."""
+    return min([system_free(), *(max(0, limit - used) for limit, used in container_limits())])
+
+
+def system_free() -> int:
+    """Bytes the system can give without swapping."""
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def container_limits() -> list[tuple[int, int]]:
+    """What control groups allow, and what of it is in use (v2: this one and those above; v1: the memory controller's)."""
     try:
         own = next(line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
         own = "/"
-    place = CGROUP / own.strip().lstrip("/")
-    files = [folder / "memory.max" for folder in (place, *place.parents) if folder.is_relative_to(CGROUP)]
-    found = [read_limit(file) for file in (*files, CGROUP / "memory" / "memory.limit_in_bytes")]
-    return [limit for limit in found if limit]
+    place, old = CGROUP / own.strip().lstrip("/"), CGROUP / "memory"
+    files = [(folder / "memory.max", folder / "memory.current") for folder in (place, *place.parents) if folder.is_relative_to(CGROUP)]
+    files.append((old / "memory.limit_in_bytes", old / "memory.usage_in_bytes"))
+    return [(limit, max(0, read_bytes(used) - cached_bytes(used.parent))) for file, used in files if (limit := read_bytes(file))]
 
 
-def read_limit(file: Path) -> int:
-    """A limit in bytes, 0 where there is none."""
+def cached_bytes(group: Path) -> int:
+    """What a control group counts as used, though it is only files that were read and can be dropped."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "total_inactive_file "))), 0)
+
+
+def read_bytes(file: Path) -> int:
+    """A number of bytes, 0 where there is none."""
     try:
         text = file.read_text().strip()
     except OSError:

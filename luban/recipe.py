@@ -15,16 +15,17 @@ from typing import Any
 from luban import catalog
 from luban.data.reading import Reading
 from luban.data.splits import Splitting
+from luban.energy import Costs
 from luban.errors import RecipeError
 from luban.evaluation.settings import Evaluation
 from luban.files import write_whole
 from luban.memory import bytes_of
 from luban.messages import tr
 from luban.schema import as_dict, validate
-from luban.training.budget import seconds_of
+from luban.training.budget import check_budget
 from luban.training.settings import Training
 
-SECTIONS = {"split": Splitting, "reading": Reading, "training": Training, "evaluation": Evaluation}
+SECTIONS = {"split": Splitting, "reading": Reading, "training": Training, "evaluation": Evaluation, "costs": Costs}
 TOP = ("task", "data", "target", "inputs", "model", *SECTIONS)
 GIVEN = ("inputs", "target", "model")  # fields of a task's Config that the recipe's own sections fill
 MAX_BYTES = 1_000_000
@@ -44,6 +45,7 @@ class Recipe:
     reading: Reading = field(default_factory=Reading)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    costs: Costs = field(default_factory=Costs)
     base: Path = Path()
     name: str = "recipe"
     file: str = "recipe.toml"  # what errors name
@@ -107,7 +109,7 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
     )
     check_data(recipe, where)
     if recipe.training.budget is not None:
-        seconds_of(recipe.training.budget)
+        check_budget(recipe.training.budget, recipe.costs)
     if recipe.training.memory is not None:
         bytes_of(recipe.training.memory)
     task_of(recipe)

@@ -43,6 +43,7 @@ TOP = {
     "reading": "How files are read: see below.",
     "training": "How the network is trained: see below.",
     "evaluation": "How models are judged: see below.",
+    "costs": "What energy and machine cost: see below.",
 }
 TOP_DEFAULTS = {"target": None, "inputs": None, "model": "auto"}
 COMMON = {

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from luban.kinds.text import MOST_TOKENS
 from luban.messages import tr
 
 Parts = dict[str, Any]  # file name -> its value
@@ -42,9 +43,11 @@ def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def put_tokenizers(state: Any, tokenizers: dict[str, Any]) -> Any:
-    """The state as the task knows it. Raises ValueError where a tokenizer stands in both, or belongs to no column."""
+    """The state as the task knows it. Raises ValueError where a tokenizer stands in both, belongs to no column, or is larger than any can be."""
     specs = (state or {}).get("inputs", {})
     if not tokenizers.keys() <= specs.keys() or any("tokenizer" in spec for spec in specs.values()):
         raise ValueError(tr("a tokenizer stands where none belongs"))
+    if any(len(found["model"]["vocab"]) > MOST_TOKENS for found in tokenizers.values()):
+        raise ValueError(tr("more parts than a bundle can need"))
     held = {column: {"tokenizer": json.dumps(found, ensure_ascii=False)} for column, found in tokenizers.items()}
     return state | {"inputs": {column: spec | held.get(column, {}) for column, spec in specs.items()}} if held else state

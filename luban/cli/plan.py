@@ -24,22 +24,24 @@ if TYPE_CHECKING:
 @click.option(
     "--memory-gb", type=click.FloatRange(min=0, min_open=True), help=tr("Whether it fits a machine of so much memory, not this one.")
 )
-@click.option("--grid", type=click.FloatRange(min=0), help=tr("kg CO₂ a kWh; left out, the world's average."))
+@click.option("--grid", "grid_kg", type=click.FloatRange(min=0), help=tr("kg CO₂ a kWh; left out, the world's average."))
 @click.option("--price-kwh", type=click.FloatRange(min=0), help=tr("Price of a kWh."))
 @click.option("--price-hour", type=click.FloatRange(min=0), help=tr("Price of an hour of this machine."))
-@click.option("--currency", default="", help=tr("The prices' currency, shown beside them."))
+@click.option("--currency", help=tr("The prices' currency, shown beside them."))
 @as_json_option
 @quiet_option
 def command(recipe: Path, sets: tuple[str, ...], folder: Path | None, device: str | None, count: int, **options: Any) -> None:
     """Plan."""
-    from luban.planning.energy import GRID_KG, Prices
+    from dataclasses import replace
+
+    from luban.recipe import read
     from luban.run.forecasting import plan
 
-    grid = options["grid"]
-    prices = Prices(GRID_KG if grid is None else grid, options["price_kwh"], options["price_hour"], options["currency"])
+    given = {key: options[key] for key in ("price_kwh", "price_hour", "currency", "grid_kg") if options[key] is not None}
+    costs = replace(read(recipe, sets).costs, **given)
     memory = None if options["memory_gb"] is None else int(options["memory_gb"] * 1e9)
     runs = folder.parent if folder else Path("runs")
-    forecast = plan(recipe, sets=sets, runs=runs, device=device, count=count, prices=prices, memory_bytes=memory)
+    forecast = plan(recipe, sets=sets, runs=runs, device=device, count=count, costs=costs, memory_bytes=memory)
     show(forecast.as_dict(), lines(forecast), as_json=options["as_json"], following=f"luban train {recipe}")
 
 
@@ -93,10 +95,10 @@ def sums(forecast: Forecast) -> list[list[str]]:
             tr("prepared data, checkpoints, bundle; {free} are free", free=amount(forecast.machine.disk_bytes)),
         ],
         [tr("energy"), f"{energy['kwh']:.2g} kWh ({energy['kwh_low']:.2g} … {energy['kwh_high']:.2g})", band],
-        ["CO₂", f"{1000 * energy['co2_kg']:.2g} g", tr("{grid} kg a kWh", grid=forecast.energy.prices.grid_kg)],
+        ["CO₂", f"{1000 * energy['co2_kg']:.2g} g", tr("{grid} kg a kWh", grid=forecast.energy.costs.grid_kg)],
     ]
     if energy["money"] is not None:
-        rows.append([tr("money"), f"{forecast.energy.prices.currency}{energy['money']:.2g}", ""])
+        rows.append([tr("money"), f"{forecast.energy.costs.currency}{energy['money']:.2g}", ""])
     rows.append([tr("rows"), f"{forecast.rows:,}", splits])
     if forecast.lengths:
         rows.append(

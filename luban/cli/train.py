@@ -22,10 +22,11 @@ def command(recipe: Path, sets: tuple[str, ...], folder: Path | None, as_json: b
     """Train."""
     from luban.cli.progress import listener
     from luban.run import train
+    from luban.run.clock import age
     from luban.training.distributed import is_first
 
     with listener() as tell:
-        run = train(recipe, sets=sets, folder=folder, tell=tell)
+        run = train(recipe, sets=sets, folder=folder, tell=tell, lead_s=age())
     if not is_first():
         return
     following = f"luban predict {run.bundle} {example_input(run.recipe)}"

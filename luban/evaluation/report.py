@@ -140,10 +140,18 @@ def compared(found: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Of time, memory and energy: name, forecast, actual, and by how much the forecast lies off."""
     if not found:
         return []
-    names = {"seconds": ("time", "用时"), "peak_bytes": ("memory", "内存"), "kwh": ("energy", "能耗")}
+    names = {
+        "seconds": ("time", "用时"),
+        "peak_bytes": ("memory", "内存"),
+        "kwh": ("energy", "能耗"),
+        "co2_kg": ("CO₂", "CO₂"),
+        "money": ("money", "费用"),
+    }
     rows = []
     for key, name in names.items():
-        foreseen, actual = (found["forecast"] or {}).get(key), found["actual"][key]
+        foreseen, actual = (found["forecast"] or {}).get(key), found["actual"].get(key)
+        if actual is None:
+            continue
         off = foreseen / actual - 1 if foreseen and actual else None
         rows.append({"key": key, "name": name, "forecast": foreseen, "actual": actual, "off": off})
     return rows
@@ -157,6 +165,7 @@ def facts(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "inputs": inputs[:40],
         "took": compared(report.get("forecast")),
+        "currency": (report.get("forecast") or {}).get("currency", ""),
         "inputs_left": max(0, len(inputs) - 40),
         "findings": (data.get("findings") or [])[:MOST_LINES],
         "class_counts": [(label, n, n / total, round(100 * n / largest, 2)) for label, n in list(counts.items())[:MOST_CLASSES]],

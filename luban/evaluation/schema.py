@@ -179,6 +179,8 @@ class Took(TypedDict):
     seconds: float
     peak_bytes: int
     kwh: float | None  # by the processor's counters, else CPU seconds at 7 W a core
+    co2_kg: NotRequired[float | None]
+    money: NotRequired[float | None]  # at the recipe's prices
 
 
 class ForecastFacts(TypedDict):
@@ -186,6 +188,7 @@ class ForecastFacts(TypedDict):
 
     forecast: Took | None
     actual: Took
+    currency: NotRequired[str]
 
 
 class Report(TypedDict):

@@ -6,31 +6,34 @@ from dataclasses import replace
 
 from luban.planning.forecast import Network, Stage
 from luban.recipe import Recipe
-from luban.training.budget import left_for_fits, seconds_of
+from luban.training.budget import RESERVE, RESERVE_S, is_late, left_for_fits
 
 AFTERWARDS = ("score", "folds", "report")  # what follows when every model is fitted
 FITS = ("solve", "settle", "train", "validate", "save")
+SPARE = 1.1  # of what evaluation and report were foreseen to take, that much is kept back
 VALIDATED = 0.1  # share of a budgeted training that validations may take
 
 
-def follow(stages: list[Stage], network: Network | None, recipe: Recipe) -> tuple[list[Stage], Network | None]:
-    """The stages in the order of the run, and the network with the steps it will get to."""
+def follow(stages: list[Stage], network: Network | None, recipe: Recipe, budget_s: float | None) -> tuple[list[Stage], Network | None]:
+    """The stages in the order of the run, and the network with the steps it will get to in a budget of so many seconds."""
     before = [stage for stage in stages if stage.name not in AFTERWARDS]
     scores = [stage for stage in stages if stage.name == "score"]
-    if recipe.training.budget is not None:
-        before, network = within(before, network, recipe)
+    if budget_s is not None:
+        before, network = within(before, network, recipe, budget_s, reserve_s(stages, budget_s))
         scores = [stage for stage in scores if any(other.model == stage.model for other in before)]
     folds = repeated(before, scores, recipe)
     return [*before, *scores, *folds, *(stage for stage in stages if stage.name == "report")], network
 
 
-def within(stages: list[Stage], network: Network | None, recipe: Recipe) -> tuple[list[Stage], Network | None]:
+def within(
+    stages: list[Stage], network: Network | None, recipe: Recipe, budget_s: float, reserve: float
+) -> tuple[list[Stage], Network | None]:
     """What fits into the budget: a rung that comes late is left out, the network ends when its seconds are spent."""
-    budget, kept, left_out = str(recipe.training.budget), list[Stage](), set[str]()
+    kept, left_out, asked_for = list[Stage](), set[str](), recipe.model["kind"]
     for stage in stages:
         spent = sum(other.seconds for other in kept)
-        late = spent > 0.5 * seconds_of(budget) and any(other.name == "solve" for other in kept)
-        if stage.name == "solve" and late:
+        first = stage.model == asked_for or not any(other.name == "solve" for other in kept)
+        if stage.name == "solve" and not first and is_late(budget_s, spent, stage.seconds):
             left_out.add(stage.model)
         if stage.model not in left_out:
             kept.append(stage)
@@ -38,8 +41,15 @@ def within(stages: list[Stage], network: Network | None, recipe: Recipe) -> tupl
         return kept, None
     own = [stage for stage in kept if stage.model == network.name and stage.name in ("train", "validate", "save")]
     spent = sum(stage.seconds for stage in kept if stage not in own)
-    seconds = left_for_fits(budget, spent, 1 + max(0, recipe.evaluation.folds))
+    seconds = left_for_fits(budget_s, spent, 1 + max(0, recipe.evaluation.folds), reserve)
     return shortened(kept, own, network, seconds, recipe)
+
+
+def reserve_s(stages: list[Stage], budget_s: float) -> float:
+    """Seconds of a budget that are kept back for what follows the training: as foreseen, where the run makes a forecast of its own."""
+    if not any(stage.name == "plan" and stage.seconds for stage in stages):
+        return max(RESERVE_S, RESERVE * budget_s)
+    return SPARE * sum(stage.seconds for stage in stages if stage.name in ("score", "report"))
 
 
 def shortened(kept: list[Stage], own: list[Stage], network: Network, seconds: float, recipe: Recipe) -> tuple[list[Stage], Network]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from luban.energy import JOULES_A_KWH, Costs
 from luban.errors import RecipeError
 from luban.messages import both, tr
-from luban.planning.energy import JOULES_A_KWH, Prices
 from luban.planning.forecast import Forecast, Network
 
 FLOPS_SHARE = 0.4  # of the peak that training is believed to reach
@@ -59,7 +59,7 @@ def step_seconds(network: Network, device: Device, count: int, precision: str) -
     return max(STEP_S, arithmetic, memory) + ring
 
 
-def what_if(forecast: Forecast, name: str, count: int, prices: Prices) -> dict[str, Any] | None:
+def what_if(forecast: Forecast, name: str, count: int, costs: Costs) -> dict[str, Any] | None:
     """The same steps elsewhere, the rest of the run as measured here; None without a network."""
     device, network = find(name), forecast.network
     if network is None:
@@ -80,7 +80,7 @@ def what_if(forecast: Forecast, name: str, count: int, prices: Prices) -> dict[s
         "device_bytes": int(held),
         "fits": held <= device.memory_bytes,
         "kwh": kwh,
-        "co2_kg": kwh * prices.grid_kg,
+        "co2_kg": kwh * costs.grid_kg,
         "usd": device.usd_hour * count * seconds / 3600,
         "assumption": both(
             "estimated, not measured: bfloat16 at {flops:.0%} of the peak, memory at {bandwidth:.0%} of its bandwidth, at least {ms:.0f} ms a "

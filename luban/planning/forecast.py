@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from luban.planning.energy import Energy
+from luban.energy import Energy
 from luban.planning.machine import Machine
 from luban.planning.memory import Parts
 
@@ -72,7 +72,7 @@ class Forecast:
     device_bytes: int | None  # of the GPU
     disk_bytes: int
     first_result_s: float
-    budget_s: float | None
+    budget_s: float | None  # in seconds at the rate foreseen, whatever its unit
     early_stop: bool  # it may end before its last step, where validation no longer improves
     energy: Energy
     machine: Machine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from luban.energy import cpu_seconds
 from luban.planning.memory import Peak
 
 LEAST, MOST = 0.9, 2.0  # powers of the size that solvers are believed to have; below, there is a constant part, and a line is carried on
@@ -87,12 +87,6 @@ def measure(work: Callable[[int], Any], size: int, *, repeats: int = 3) -> Measu
             work(size)
             spans.append(time.perf_counter() - begun)
     return Measure(size, sorted(spans)[len(spans) // 2], (cpu_seconds() - cpu) / len(spans), peak.bytes)
-
-
-def cpu_seconds() -> float:
-    """Of all threads of this process."""
-    times = os.times()
-    return times.user + times.system
 
 
 def grow(work: Callable[[int], Any], total: int, *, start: int, patience: float, most: int | None = None, affine: bool = False) -> Growth:

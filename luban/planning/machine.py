@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from luban.memory import free
 from luban.planning.memory import resident
 
-LIMITS = (  # version 2 and version 1 of control groups
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
-MEMINFO = Path("/proc/meminfo")
 MARGIN = 0.95  # of the memory that is free; the rest is the system's
 
 
@@ -37,25 +32,10 @@ class Machine:
 def this_machine(folder: Path, device: torch.device, *, memory_bytes: int | None = None) -> Machine:
     """As it is now; `memory_bytes` stands for another machine's memory."""
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-    return Machine(memory_bytes or free_memory(), shutil.disk_usage(place).free, free)
+    device_free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    return Machine(memory_bytes or free_memory(), shutil.disk_usage(place).free, device_free)
 
 
 def free_memory() -> int:
     """Bytes this process holds or may still have."""
-    found = [available() + resident()]
-    for limit, used in LIMITS:
-        try:
-            found.append(int(limit.read_text()) - int(used.read_text()) + resident())
-        except (OSError, ValueError):
-            continue
-    return min(found)
-
-
-def available() -> int:
-    """Bytes the system can give without swapping."""
-    try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return free() + resident()

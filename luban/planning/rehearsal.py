@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from luban import energy
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, name_of
 from luban.evaluation.metrics import Metric
-from luban.planning import energy
 from luban.planning.forecast import Network, Stage
 from luban.planning.growth import Growth, grow
 from luban.planning.memory import resident
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
-from luban.training.budget import batch_size_of, epochs_of, seconds_of
+from luban.training.budget import amount_of, batch_size_of, epochs_of
 from luban.training.device import use_threads
 from luban.training.loop import suggested_epochs
 from luban.training.settings import Training
@@ -122,7 +122,7 @@ class Rehearsal:
         steps, step_s = self.steps, float(self.steps.cost.seconds(epoch.costs()).mean())
         count = steps_of(self.steps, epoch.count, settings)
         if settings.budget is not None:
-            count = min(count, seconds_of(settings.budget) / step_s)
+            count = min(count, budget_s(self.recipe, self.watts, steps.cores) / step_s)
         seconds = count * step_s + count / epoch.count * epoch.order_s
         peak = steps.peak_bytes + steps.parts.copies
         self.stages.append(Stage("settle", name, steps.settle_s, steps.settle_s * steps.cores, steps.peak_bytes, steps.share))
@@ -202,7 +202,14 @@ def roughly(recipe: Recipe, task: Any, train: Columns) -> float:
         seconds, _ = trial.probe()
         epochs = epochs_of(settings, len(train), suggested_epochs(trial.net))
     whole = seconds * fewest(settings.steps, epochs and epochs * trial.epoch.count)
-    return whole if settings.budget is None else min(whole, seconds_of(settings.budget))
+    return whole if settings.budget is None else min(whole, budget_s(recipe, None, torch.get_num_threads()))
+
+
+def budget_s(recipe: Recipe, watts: float | None, cores: float) -> float:
+    """Seconds that a budget of any unit lasts with so many busy cores."""
+    amount = amount_of(str(recipe.training.budget))
+    rate = energy.Energy("counters" if watts else "band", watts, recipe.costs).rate(amount.unit, cores)
+    return amount.value / rate if rate else math.inf
 
 
 def fewest(steps: float | None, of_epochs: float | None) -> float:

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from luban.columns import Columns
 from luban.data.sampler import WINDOW, Position, Sampler
+from luban.energy import cpu_seconds
 from luban.planning.costs import Cost, cost_of, fit, middle
-from luban.planning.growth import cpu_seconds
 from luban.planning.memory import Parts, Peak, activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
 from luban.task import Loss
 from luban.training import budget, device

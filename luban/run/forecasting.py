@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from luban.data.prepare import Prepared
+from luban.energy import Costs, Energy, cpu_seconds
 from luban.errors import is_out_of_memory, say
 from luban.evaluation.figures import json_ready
 from luban.evaluation.ladder import Rung, metrics_of
@@ -21,20 +21,17 @@ from luban.evaluation.report import write_report
 from luban.files import write_whole
 from luban.messages import tr
 from luban.planning import cheaper, devices
-from luban.planning.course import follow
-from luban.planning.energy import Energy, Prices
+from luban.planning.course import follow, reserve_s
 from luban.planning.forecast import Forecast, Stage
-from luban.planning.growth import cpu_seconds
 from luban.planning.machine import MARGIN, Machine, free_memory, this_machine
 from luban.planning.memory import bytes_of_columns, highest, resident
-from luban.planning.rehearsal import Rehearsal, roughly
+from luban.planning.rehearsal import Rehearsal, budget_s, roughly
 from luban.planning.sample import Sample, open_sample
 from luban.recipe import Recipe, given
 from luban.run.bundling import bundle_of
-from luban.run.clock import Clock
+from luban.run.clock import Clock, age
 from luban.run.folds import without_test
 from luban.run.report import report_of
-from luban.training.budget import seconds_of
 from luban.training.device import choose_device
 from luban.training.distributed import world
 
@@ -55,12 +52,13 @@ def plan(
     runs: str | Path = "runs",
     device: str | None = None,
     count: int = 1,
-    prices: Prices | None = None,
+    costs: Costs | None = None,
     memory_bytes: int | None = None,
 ) -> Forecast:
     """The forecast of a recipe. Raises LubanError; that it does not fit is no error."""
     begun, start_s, runs = time.perf_counter(), age(), Path(runs)
     recipe = given(recipe, sets)
+    recipe = recipe if costs is None else replace(recipe, costs=costs)
     for name in recipe.evaluation.metrics:
         find(name)
     if device is not None:
@@ -70,9 +68,9 @@ def plan(
     recipe = replace(recipe, inputs=sample.prepared.recipe.inputs)
     machine = this_machine(runs, choose_device(recipe.training.device), memory_bytes=memory_bytes)
     patience = max(LEAST_S, WHOLE_S - (time.perf_counter() - begun) - start_s)
-    forecast = forecast_of(recipe, sample, machine, runs, patience=patience, start_s=start_s, prices=prices or Prices())
+    forecast = forecast_of(recipe, sample, machine, runs, patience=patience, start_s=start_s)
     if device is not None:
-        forecast = replace(forecast, what_if=devices.what_if(forecast, device, count, prices or Prices()))
+        forecast = replace(forecast, what_if=devices.what_if(forecast, device, count, recipe.costs))
     return replace(forecast, measured_s=time.perf_counter() - begun)
 
 
@@ -110,7 +108,7 @@ def of_run(recipe: Recipe, prepared: Prepared, folder: Path, patience: float, cl
     size = sum(bytes_of_columns(columns) for columns in prepared.examples.values())
     sample = Sample(prepared, 1.0, spent, cpu, peak, 0, size)
     machine = this_machine(folder, choose_device(recipe.training.device))
-    forecast = forecast_of(recipe, sample, machine, folder.parent, patience=patience, start_s=0.0, prices=Prices())
+    forecast = forecast_of(recipe, sample, machine, folder.parent, patience=patience, start_s=0.0)
     itself = Stage("plan", "", clock.seconds - spent, cpu_seconds() - cpu, highest())
     first, *others = [stage for stage in forecast.stages if stage.name != "plan"]
     return replace(forecast, stages=[first, itself, *others], measured_s=itself.seconds)
@@ -125,19 +123,25 @@ def line(forecast: Forecast) -> str:
     )  # fmt: skip
 
 
-def took(forecast: dict[str, Any] | None, clock: Clock, cpu_before: float) -> dict[str, Any]:
-    """What the run took, and what was forecast; the energy only of a run in one sitting."""
-    cpu = cpu_seconds() - cpu_before
-    energy_kwh = None if clock.before else Energy("band", None, Prices()).of(cpu, clock.seconds)["kwh"]
+def took(forecast: dict[str, Any] | None, clock: Clock, costs: Costs) -> dict[str, Any]:
+    """What the run took, and what was forecast."""
     foreseen = None
     if forecast is not None:
-        foreseen = {"seconds": forecast["seconds"], "peak_bytes": forecast["peak_bytes"], "kwh": forecast["energy"]["kwh"]}
-    return {"forecast": foreseen, "actual": {"seconds": clock.seconds, "peak_bytes": highest(), "kwh": energy_kwh}}
+        foreseen = {"seconds": forecast["seconds"], "peak_bytes": forecast["peak_bytes"]}
+        foreseen |= {key: forecast["energy"][key] for key in ("kwh", "co2_kg", "money")}
+    seconds, kwh = clock.seconds, clock.kwh
+    actual = {"seconds": seconds, "peak_bytes": highest(), "kwh": kwh}
+    actual |= {"co2_kg": kwh * costs.grid_kg, "money": costs.money(seconds, kwh)}
+    return {"forecast": foreseen, "actual": actual, "currency": costs.currency}
 
 
-def forecast_of(
-    recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *, patience: float, start_s: float, prices: Prices
-) -> Forecast:
+def kept_back(forecast: dict[str, Any] | None, whole_s: float) -> float:
+    """Seconds of a budget that are not for training: what evaluation and report were foreseen to take."""
+    stages = [Stage(**stage) for stage in forecast["stages"]] if forecast else []
+    return reserve_s(stages, whole_s)
+
+
+def forecast_of(recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *, patience: float, start_s: float) -> Forecast:
     """Rehearse, and put together what was found."""
     prepared, until = sample.prepared, time.perf_counter() + patience
     names = metrics_of(recipe, prepared.task, prepared.examples["train"])
@@ -156,7 +160,9 @@ def forecast_of(
         finished = size_of(Path(scratch) / "finished")
     prepare = Stage("prepare", "", sample.seconds, sample.cpu_seconds, sample.peak_bytes, 1 / sample.scale)
     itself = Stage("plan", "", own_s(sum(stage.seconds for stage in rehearsal.stages if stage.name == "train")), 0.0, rehearsal.base_bytes)
-    stages, network = follow([prepare, itself, *rehearsal.stages], rehearsal.network, recipe)
+    cores = rehearsal.steps.cores if rehearsal.steps else 1.0
+    whole_s = budget_s(recipe, rehearsal.watts, cores) if recipe.training.budget else None
+    stages, network = follow([prepare, itself, *rehearsal.stages], rehearsal.network, recipe, whole_s)
     stages, extra = [stage for stage in stages if stage.name != "plan" or stage.seconds], sample.extra_bytes
     stages = [stage if stage.name == "prepare" else replace(stage, peak_bytes=stage.peak_bytes + extra) for stage in stages]
     forecast = Forecast(
@@ -170,9 +176,9 @@ def forecast_of(
         device_bytes=rehearsal.device_bytes,
         disk_bytes=sample.disk_bytes + KEPT * rehearsal.saved_bytes + rehearsal.solved_bytes + finished,
         first_result_s=first_result(stages),
-        budget_s=seconds_of(recipe.training.budget) if recipe.training.budget else None,
+        budget_s=whole_s,
         early_stop=network is not None and 0 < recipe.training.patience < recipe.training.validations,
-        energy=Energy("counters" if rehearsal.watts else "band", rehearsal.watts, prices),
+        energy=Energy("counters" if rehearsal.watts else "band", rehearsal.watts, recipe.costs),
         machine=machine,
     )
     if {"memory", "device"} & set(forecast.lacking()):
@@ -209,12 +215,3 @@ def first_result(stages: list[Stage]) -> float:
 def size_of(folder: Path) -> int:
     """Bytes of all files."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def age() -> float:
-    """Seconds since this process began; 0 where the system does not say."""
-    try:
-        fields = Path("/proc/self/stat").read_text(encoding="ascii").rsplit(") ", 1)[1].split()
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError, IndexError):
-        return 0.0

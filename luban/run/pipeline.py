@@ -19,7 +19,6 @@ from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
 from luban.files import write_whole
 from luban.messages import tr
-from luban.planning.growth import cpu_seconds
 from luban.predicting import marks_of
 from luban.recipe import Recipe
 from luban.run import folder as run_folder
@@ -30,8 +29,8 @@ from luban.run.forecasting import begin, took
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
+from luban.run.spending import Spending
 from luban.run.unused import warn_unused
-from luban.training.budget import left_for_fits, seconds_of
 from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
@@ -73,8 +72,9 @@ def train(
     folder: str | Path | None = None,
     runs: str | Path = "runs",
     tell: Tell = silent,
+    lead_s: float = 0.0,
 ) -> Run:
-    """Train a recipe to a bundle and a report, or go on where it was interrupted. Raises LubanError."""
+    """Train a recipe to a bundle and a report, or go on where it was interrupted; `lead_s` went by before, and counts. Raises LubanError."""
     recipe = recipes.given(recipe, sets)
     for name in recipe.evaluation.metrics:
         find(name)
@@ -84,7 +84,7 @@ def train(
             return Work(Run(place, recipe), silent, interruption, Clock(place / "spent.json")).whole()
         with run_folder.lock(place):
             run_folder.make(place, recipe)
-            with Clock(place / "spent.json") as clock:
+            with Clock(place / "spent.json", lead_s) as clock:
                 return Work(Run(place, recipe), tell, interruption, clock).whole()
 
 
@@ -96,8 +96,7 @@ class Work:
         self.recipe = run.recipe
         self.room = memory.room(self.recipe.training.memory)
         self.threads = self.trained_threads = use_threads(self.recipe.training.threads)
-        self.cpu_before = cpu_seconds()
-        self.fits_left = 1 + max(0, self.recipe.evaluation.folds)  # of networks, which share the budget
+        self.spending = Spending(self.recipe, clock)
 
     def whole(self) -> Run:
         """All stages; each can be interrupted and repeated."""
@@ -122,7 +121,7 @@ class Work:
             self.interruption.check()
             names = metrics_of(self.recipe, prepared.task, prepared.examples["train"])
             metric = find(names[0])
-            forecast = begin(self.recipe, prepared, run.folder, names, self.clock)
+            forecast = self.spending.forecast = begin(self.recipe, prepared, run.folder, names, self.clock)
             self.interruption.check()
             rungs = self.climb(prepared, run.folder, metric)
             chosen = self.choose(rungs, metric)
@@ -136,7 +135,7 @@ class Work:
             report = report_of(
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.trained_threads, warnings=recorder.warnings
             )
-            report["forecast"] = took(forecast, self.clock, self.cpu_before)
+            report["forecast"] = took(forecast, self.clock, self.recipe.costs)
             self.tell("stage", name="bundle")
             bundle_of(chosen, self.recipe, prepared, report, run.bundle)
             write_report(report, run.folder)
@@ -173,11 +172,21 @@ class Work:
 
     def climb(self, prepared: Prepared, folder: Path, metric: Metric) -> list[Rung]:
         """Fit every rung: the baselines, then the network; each is judged on validation."""
-        rungs = []
-        for task, role in candidates(self.recipe, prepared.task):
+        rungs, ladder = [], candidates(self.recipe, prepared.task)
+        asked_for = ladder[-1][0] if self.recipe.model["kind"] != "auto" else None
+        for task, role in ladder:
             name = name_of(task)
-            if role == "baseline" and rungs and agree(self.is_late() and not checkpoints(folder / "rungs" / name)):
-                warn("W331", tr("{model} is not fitted: half of the budget is spent", model=name), where="training.budget")
+            if (
+                role == "baseline"
+                and rungs
+                and task is not asked_for
+                and agree(self.spending.is_late(name) and not checkpoints(folder / "rungs" / name))
+            ):
+                warn(
+                    "W331",
+                    tr("{model} is not fitted: too much of the budget is spent, or it would be", model=name),
+                    where="training.budget",
+                )
                 continue
             self.tell("stage", name="train", model=name)
             rung = self.fit(task, name, role, prepared, folder, metric)
@@ -207,7 +216,7 @@ class Work:
             self.recipe.training,
             folder=folder,
             validate=(lambda net: sign * metric(marks_of(task, net, validation))) if len(validation) else None,
-            seconds=self.seconds_left(),
+            purse=self.spending.purse(validated=len(validation) > 0),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),
         )
@@ -215,18 +224,6 @@ class Work:
         self.trained_threads = trainer.threads or self.threads
         self.interruption.check()
         return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
-
-    def is_late(self) -> bool:
-        """Whether half of the budget is spent before the network begins."""
-        budget = self.recipe.training.budget
-        return budget is not None and self.clock.seconds > 0.5 * seconds_of(budget)
-
-    def seconds_left(self) -> float | None:
-        """Of the budget, what evaluation does not need."""
-        if self.recipe.training.budget is None:
-            return None
-        self.fits_left -= 1
-        return left_for_fits(self.recipe.training.budget, self.clock.seconds, self.fits_left + 1)
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""

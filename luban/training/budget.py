@@ -5,33 +5,57 @@ from __future__ import annotations
 import math
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from luban.energy import Costs
 from luban.errors import RecipeError
 from luban.messages import tr
 from luban.training.settings import Training
 
 UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hour": 3600, "hours": 3600, "秒": 1, "分": 60, "分钟": 60, "小时": 3600}
+ENERGY = {"wh": 1e-3, "kwh": 1.0, "mwh": 1e3, "度": 1.0, "千瓦时": 1.0}
+MONEY = ("¥", "￥", "$", "€", "£", "元", "cny", "rmb", "usd", "eur", "gbp")
 ROWS_IN_ALL = 400_000
-RESERVE = 0.09  # share of a budget kept for evaluation and bundle
+RESERVE = 0.09  # share of a budget kept for evaluation and bundle, where no forecast says what they take
 RESERVE_S = 3.0
+LATE = 0.5  # share of a budget after which no baseline is begun
+MOST = 0.75  # share that a baseline may reach as far as is foreseen
 FEW_ROWS = 60_000  # a small set is gone through until so many rows were seen
 
 
-def seconds_of(budget: str) -> float:
-    """`10 min` -> 600. Raises RecipeError L114."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([^\W\d]+)\s*", budget)
-    if not match or match[2].lower() not in UNITS or float(match[1]) <= 0:
-        raise RecipeError(
-            "L114", tr("not a budget of time"), where="training.budget", received=budget, fix='budget = "90 s" | "10 min" | "2 h"'
-        )
-    return float(match[1]) * UNITS[match[2].lower()]
+@dataclass(frozen=True)
+class Amount:
+    """What a budget allows."""
+
+    value: float
+    unit: str  # s, kWh or money
 
 
-def left_for_fits(budget: str, spent_s: float, fits: int) -> float:
-    """Seconds for the next of so many networks, when what evaluation needs is kept back."""
-    whole = seconds_of(budget)
-    return max(1.0, (whole - spent_s - max(RESERVE_S, RESERVE * whole)) / fits)
+def amount_of(budget: str) -> Amount:
+    """`10 min` -> 600 s; `0.02 kWh`; `¥3`. Raises RecipeError L114."""
+    match = re.fullmatch(r"\s*([¥￥$€£])?\s*(\d+(?:\.\d+)?)\s*([^\W\d]+|[¥￥$€£])?\s*", budget)
+    sign, value, unit = (match[1] or "", float(match[2]), (match[3] or "").lower()) if match else ("", 0.0, "")
+    if value > 0 and unit in UNITS and not sign:
+        return Amount(value * UNITS[unit], "s")
+    if value > 0 and unit in ENERGY and not sign:
+        return Amount(value * ENERGY[unit], "kWh")
+    if value > 0 and bool(sign) != bool(unit) and (sign or unit) in MONEY:
+        return Amount(value, "money")
+    fix = 'budget = "90 s" | "10 min" | "2 h" | "0.02 kWh" | "¥3"'
+    raise RecipeError("L114", tr("not a budget of time, energy or money"), where="training.budget", received=budget, fix=fix)
+
+
+def check_budget(budget: str, costs: Costs) -> None:
+    """Raises RecipeError L114, and L127 for a budget of money where nothing has a price."""
+    if amount_of(budget).unit == "money" and costs.money(1.0, 1.0) is None:
+        what, fix = tr("a budget of money, but nothing has a price"), "[costs] price_kwh = 0.6, price_hour = 2.0"
+        raise RecipeError("L127", what, where="training.budget", received=budget, fix=fix)
+
+
+def left_for_fits(whole: float, spent: float, fits: int, reserve: float) -> float:
+    """What each of so many networks may take of a budget, in its unit, when what follows them is kept back."""
+    return max(1e-3 * whole, (whole - spent - reserve) / fits)
 
 
 def batch_size_of(settings: Training, rows: int) -> int:
@@ -52,20 +76,44 @@ def epochs_of(settings: Training, rows: int, suggested: float | None = None) -> 
     return None if settings.budget is not None else float(min(100, max(4, round(ROWS_IN_ALL / max(1, rows)))))
 
 
+def is_late(whole: float, spent: float, foreseen: float) -> bool:
+    """Whether a baseline that is foreseen to take so much comes too late, or takes too much, of a budget."""
+    return spent > LATE * whole or spent + foreseen > MOST * whole
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What a budget leaves for one training, in its unit."""
+
+    allowed: float
+    read: Callable[[], float] = time.monotonic  # what was spent, from any zero
+    passes: float = 0.0  # over the validation rows, that follow the training and are paid from what is allowed
+
+
 @dataclass
 class Budget:
-    """What is spent of steps, epochs and seconds; the largest share counts."""
+    """What is spent of steps, epochs and the purse; the largest share counts."""
 
     settings: Training
     epochs: float | None
-    seconds: float | None  # of the budget, what training may take, earlier sittings included
-    spent_s: float = 0.0  # in earlier sittings
-    started: float = field(default_factory=time.monotonic)
+    purse: Purse | None = None
+    spent_before: float = 0.0  # in earlier sittings, of the purse
+    seconds_before: float = 0.0
+    pass_s: float = 0.0  # seconds of one pass over the validation rows, as soon as it is known
+    most: float = 0.0  # share till now: it never falls, whatever is kept back
+
+    def __post_init__(self) -> None:
+        self.started, self.began = time.monotonic(), self.purse.read() if self.purse else 0.0
 
     @property
     def elapsed_s(self) -> float:
         """Seconds of training, earlier sittings included."""
-        return self.spent_s + time.monotonic() - self.started
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def spent(self) -> float:
+        """Of the purse, earlier sittings included."""
+        return self.spent_before + self.purse.read() - self.began if self.purse else 0.0
 
     def share(self, step: int, epoch: float) -> float:
         """0 at the start, 1 when it is over."""
@@ -74,9 +122,16 @@ class Budget:
             shares.append(step / self.settings.steps)
         if self.epochs is not None:
             shares.append(epoch / self.epochs)
-        if self.seconds is not None:
-            shares.append(self.elapsed_s / max(self.seconds, 1e-3))
-        return min(1.0, max(shares))
+        if self.purse is not None:
+            shares.append(self.spent / max(self.allowed(), 1e-9))
+        self.most = max(self.most, min(1.0, max(shares)))
+        return self.most
+
+    def allowed(self) -> float:
+        """Of the purse in all sittings, less what the last validations take at the rate of spending till now; at least half of it."""
+        whole = self.spent_before + self.purse.allowed if self.purse else 0.0
+        kept = self.purse.passes * self.pass_s * self.spent / max(self.elapsed_s, 1e-6) if self.purse else 0.0
+        return max(0.5 * whole, whole - kept)
 
 
 def rate_at(share: float, settings: Training) -> float:

@@ -41,7 +41,7 @@ class Trainer:
     settings: Training
     folder: Path | None = None  # checkpoints and log; None = keep nothing
     validate: Validate | None = None
-    seconds: float | None = None  # what the budget leaves for training from now on
+    purse: budget.Purse | None = None  # what the budget leaves for training from now on
     tell: Callable[..., None] = field(default=lambda *_, **__: None)
     interrupted: Callable[[], bool] = field(default=lambda: False)
     progress: Progress = field(default_factory=Progress)
@@ -78,9 +78,8 @@ class Trainer:
 
     def steps(self, until: int | None) -> None:
         """The loop itself."""
-        spent = self.progress.spent_s
-        epochs = budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
-        clock = budget.Budget(self.settings, epochs, None if self.seconds is None else spent + self.seconds, spent)
+        progress, epochs = self.progress, budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
+        clock = budget.Budget(self.settings, epochs, self.purse, progress.spent, progress.spent_s)
         saved = time.monotonic()
         share_spent = self.share_spent(clock)
         for position, rows in self.order():
@@ -90,7 +89,7 @@ class Trainer:
             if losses:
                 self.tell("step", step=self.progress.step, share=share_spent, loss=next(iter(losses.values())), elapsed_s=clock.elapsed_s)
             stop = self.check(share_spent, clock) or share_spent >= 1
-            self.progress.spent_s = clock.elapsed_s
+            self.progress.spent_s, self.progress.spent = clock.elapsed_s, clock.spent
             if stop or self.progress.step == until or agree(self.interrupted()):
                 self.progress.done = stop
                 break
@@ -164,7 +163,7 @@ class Trainer:
         begun = time.monotonic()
         score = agree(self.score())
         score = -math.inf if math.isnan(score) else score  # not defined on these rows: never the best
-        self.validation_s = agree(time.monotonic() - begun)
+        self.validation_s = clock.pass_s = agree(time.monotonic() - begun)
         progress.validated += 1
         progress.due = int(share_spent * settings.validations)
         progress.stale = 0 if score > progress.best_score else progress.stale + 1
@@ -178,11 +177,11 @@ class Trainer:
     validation_s = 0.0
 
     def is_due(self, share_spent: float, clock: budget.Budget) -> bool:
-        """Evenly over the run; with a time budget never more than a tenth of the time."""
+        """Evenly over the run; with a budget never more than a tenth of the time."""
         if share_spent >= 1:
             return True
         due = share_spent * self.settings.validations >= self.progress.due + 1
-        if self.seconds is None or not due:
+        if self.purse is None or not due:
             return due
         return agree(self.validation_s * (self.progress.validated + 1) < 0.1 * clock.elapsed_s + 0.5)
 

@@ -23,6 +23,7 @@ class Progress:
     epoch_rows: int = 0  # that had a loss
     epoch_loss: float = math.inf  # mean of the last whole epoch
     spent_s: float = 0.0
+    spent: float = 0.0  # of a budget, in its unit
     log_bytes: int = 0
     stale: int = 0  # validations since the best
     skipped: int = 0  # steps in a row whose numbers were not finite

@@ -15,7 +15,9 @@ class Training:
     """The `[training]` section."""
 
     budget: str | None = None
-    """Time for the whole run, evaluation included: `90 s`, `10 min`, `2 h`. The learning rate is annealed by the share spent."""
+    """For the whole run, evaluation included: time (`90 s`, `10 min`, `2 h`), energy (`0.02 kWh`: the processor's counters where they can be
+    read, else 7 W a busy core; a GPU is not counted) or money (`¥3`, at the prices under `[costs]`). The learning rate is annealed by
+    the share spent."""
     epochs: Annotated[float, Gt(0), Le(10**9)] | None = None
     """Passes over the training rows. Left out, without steps: what the architecture suggests, more where rows are few; for images what
     the budget allows, or without one about 400,000 rows, 4 to 100 passes."""

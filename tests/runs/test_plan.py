@@ -17,8 +17,8 @@ from PIL import Image
 from luban import recipe
 from luban.cli.main import run as luban
 from luban.cli.plan import lines
+from luban.energy import Costs
 from luban.planning import cheaper, rehearsal, sample
-from luban.planning.energy import Prices
 from luban.planning.sample import open_sample
 from luban.planning.steps import try_steps
 from luban.recipe import given
@@ -117,9 +117,9 @@ def test_every_kind_of_run_is_forecast(
 
 
 def test_people_read_whether_it_fits_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prices = Prices(kwh=0.6, currency="¥")
+    costs = Costs(price_kwh=0.6, currency="¥")
     path = recipe_in(tmp_path, "transformer", budget="30 s")
-    forecast = forecasting.plan(path, runs=tmp_path / "runs", device="h200", count=8, prices=prices)
+    forecast = forecasting.plan(path, runs=tmp_path / "runs", device="h200", count=8, costs=costs)
     text = "\n".join(lines(forecast))
     assert click.unstyle(text).startswith("It fits: ")
     for word in ("first result", "¥", "8 × h200", "estimated, not measured", "activations", "the budget is 30 s"):

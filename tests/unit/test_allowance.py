@@ -37,6 +37,10 @@ def test_the_container_counts_where_it_has_less(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "memory.max").write_text("512000000\n")
     assert memory.available() == 512_000_000
     assert memory.allowance(None) == 256_000_000
+    (tmp_path / "memory.current").write_text("500000000\n")
+    assert memory.free() == 12_000_000
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 300000000\nactive_file 7\n")  # files read once can be dropped
+    assert memory.free() == 312_000_000
 
 
 def on_disk(array: np.ndarray, path: Path) -> np.ndarray:

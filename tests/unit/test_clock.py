@@ -21,11 +21,11 @@ def test_seconds_of_earlier_sittings_count(tmp_path: Path) -> None:
     path = tmp_path / "spent.json"
     with Clock(path):
         time.sleep(0.1)
-    assert clock.kept(path) >= 0.1
+    assert clock.kept(path, "seconds") >= 0.1
     with Clock(path) as again:
         assert again.seconds >= 0.1
         time.sleep(0.1)
-    assert clock.kept(path) >= 0.2
+    assert clock.kept(path, "seconds") >= 0.2
 
 
 def test_a_sitting_that_died_while_it_computed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,13 +36,13 @@ def test_a_sitting_that_died_while_it_computed_is_counted(tmp_path: Path, monkey
             time.sleep(0.5)
             os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert clock.kept(tmp_path / "spent.json") >= 0.2
+    assert clock.kept(tmp_path / "spent.json", "seconds") >= 0.2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"seconds": "x"}', '{"seconds": NaN}', '{"seconds": -3}', '{"other": 1}'])
 def test_what_cannot_be_read_counts_for_nothing(content: str, tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_text(content)
-    assert clock.kept(tmp_path / "spent.json") == 0.0
+    assert clock.kept(tmp_path / "spent.json", "seconds") == 0.0
 
 
 def test_a_resumed_run_has_what_its_budget_leaves_and_keeps_the_baselines_it_had(tmp_path: Path) -> None:

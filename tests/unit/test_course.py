@@ -33,14 +33,14 @@ def seconds(stages: list[Stage], name: str) -> float:
 
 
 def test_without_budget_the_stages_stand_in_the_order_of_the_run() -> None:
-    stages, network = follow(STAGES, NETWORK, recipe())
+    stages, network = follow(STAGES, NETWORK, recipe(), None)
     assert network == NETWORK
     assert [s.name for s in stages][-4:] == ["score", "score", "score", "report"]
     assert sum(s.seconds for s in stages) == sum(s.seconds for s in STAGES)
 
 
 def test_a_budget_cuts_training_to_what_is_left() -> None:
-    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "60 s"}))
+    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "60 s"}), 60.0)
     left = 60 - (2 + 3 + 1 + 4 + 1 + 1) - max(3.0, 0.09 * 60)  # before the network, and kept for what follows
     validations = 0.1 * left + 0.5
     assert seconds(stages, "train") == pytest.approx(left - validations)
@@ -49,18 +49,30 @@ def test_a_budget_cuts_training_to_what_is_left() -> None:
 
 
 def test_a_budget_that_is_not_needed_cuts_nothing() -> None:
-    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "10 min"}))
+    stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "10 min"}), 600.0)
     assert seconds(stages, "train") == 100
     assert network == NETWORK
 
 
 def test_a_rung_that_comes_late_is_left_out_with_its_scores() -> None:
     slow = [stage("prepare", "", 2), stage("solve", "linear", 30), stage("validate", "linear", 1), *STAGES[4:]]
-    stages, _ = follow(slow, NETWORK, recipe(training={"budget": "60 s"}))
+    stages, _ = follow(slow, NETWORK, recipe(training={"budget": "60 s"}), 60.0)
     assert not [s for s in stages if s.model == "boosted"]
 
 
 def test_folds_repeat_every_fit_on_the_rows_they_train_on() -> None:
-    stages, _ = follow(STAGES, NETWORK, recipe(evaluation={"folds": 5}, split={"validation": 0.1, "test": 0.2}))
+    stages, _ = follow(STAGES, NETWORK, recipe(evaluation={"folds": 5}, split={"validation": 0.1, "test": 0.2}), None)
     fits = 3 + 1 + 4 + 1 + 1 + 100 + 0 + 8
     assert seconds(stages, "folds") == pytest.approx(5 * (0.8 * 0.9 / 0.7 * fits + 1.0 * 3))
+
+
+def test_a_run_with_a_forecast_of_its_own_keeps_back_what_that_foresaw() -> None:
+    stages, _ = follow([stage("prepare", "", 2), stage("plan", "", 1), *STAGES[1:]], NETWORK, recipe(), 60.0)
+    left = 60 - (2 + 1 + 3 + 1 + 4 + 1 + 1) - 1.1 * (1 + 1 + 1 + 2)
+    assert seconds(stages, "train") == pytest.approx(left - (0.1 * left + 0.5))
+
+
+def test_a_rung_that_would_take_too_much_is_left_out_but_not_the_one_that_was_asked_for() -> None:
+    slow = [stage("prepare", "", 2), *STAGES[1:4], stage("solve", "boosted", 45), *STAGES[5:7]]
+    assert not [s for s in follow(slow, None, recipe(), 60.0)[0] if s.model == "boosted"]
+    assert [s for s in follow(slow, None, recipe(model="boosted"), 60.0)[0] if s.model == "boosted"]

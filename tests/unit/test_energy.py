@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from luban import energy
+from luban.energy import Costs, Energy, Meter
 from luban.errors import RecipeError
-from luban.planning import devices, energy
-from luban.planning.energy import Energy, Prices
+from luban.planning import devices
 from luban.planning.forecast import Network
 from luban.planning.machine import Machine
 from luban.planning.memory import Parts
@@ -36,14 +37,14 @@ def test_without_counters_there_is_no_measure(tmp_path: Path) -> None:
 
 
 def test_a_band_of_watts_carbon_and_money() -> None:
-    found = Energy("band", None, Prices(grid_kg=0.5, kwh=0.6, hour=12.0, currency="¥")).of(7200.0, 3600.0)
+    found = Energy("band", None, Costs(grid_kg=0.5, price_kwh=0.6, price_hour=12.0, currency="¥")).of(7200.0, 3600.0)
     assert (found["kwh_low"], found["kwh"], found["kwh_high"]) == (pytest.approx(0.006), pytest.approx(0.014), pytest.approx(0.030))
     assert found["co2_kg"] == pytest.approx(0.007)
     assert found["money"] == pytest.approx(12.0 + 0.0084)
 
 
 def test_counted_watts_have_no_band_and_no_price_means_no_money() -> None:
-    found = Energy("counters", 36.0, Prices()).of(1.0, 7200.0)
+    found = Energy("counters", 36.0, Costs()).of(1.0, 7200.0)
     assert found["kwh_low"] == found["kwh"] == found["kwh_high"] == pytest.approx(0.072)
     assert found["money"] is None
 
@@ -77,3 +78,31 @@ def test_what_a_machine_lacks_is_named() -> None:
     assert machine.lacking(memory=900, device=5, disk=50) == []
     assert machine.lacking(memory=960, device=10, disk=51) == ["memory", "device", "disk"]
     assert Machine(1000, 50).lacking(memory=1, device=None, disk=1) == []
+
+
+def test_the_meter_adds_up_what_the_counters_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "COUNTERS", tmp_path)
+    counter(tmp_path, 900_000)
+    meter = Meter()
+    for value in (950_000, 10_000, 510_000):  # began anew once
+        counter(tmp_path, value)
+        found = meter.kwh
+    assert (meter.source, found) == ("counters", pytest.approx(0.61 / 3.6e6))
+    (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+    assert meter.kwh == found
+
+
+def test_without_counters_the_meter_counts_processor_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "COUNTERS", tmp_path)
+    now = [3.0]
+    monkeypatch.setattr(energy, "cpu_seconds", lambda: now[0])
+    meter = Meter()
+    now[0] = 63.0
+    assert (meter.source, meter.kwh) == ("band", pytest.approx(60 * 7 / 3.6e6))
+
+
+def test_what_a_budget_loses_a_second() -> None:
+    costs = Costs(price_kwh=0.5, price_hour=7.2)
+    band, counted = Energy("band", None, costs), Energy("counters", 36.0, costs)
+    assert (band.rate("s", 2.0), counted.rate("kWh", 2.0), band.rate("kWh", 2.0)) == (1.0, pytest.approx(1e-5), pytest.approx(14 / 3.6e6))
+    assert counted.rate("money", 2.0) == pytest.approx(0.5e-5 + 0.002)
