@@ -230,8 +230,8 @@ def spread(examples: Columns, size: int) -> Columns:
 
 
 def repeated(marks: Columns, count: int) -> Columns:
-    """The marks again and again, till there are so many."""
-    return marks if len(marks) == count else marks.take(np.resize(np.arange(len(marks)), count))
+    """The marks again and again, till there are so many; as marks of the same rows, however many of them were predicted."""
+    return replace(marks.take(np.resize(np.arange(len(marks)), count)), row=np.arange(count))
 
 
 @contextmanager

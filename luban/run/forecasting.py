@@ -13,7 +13,7 @@ import numpy as np
 
 from luban.data.prepare import Prepared
 from luban.energy import Costs, Energy, cpu_seconds
-from luban.errors import is_out_of_memory, say
+from luban.errors import LubanError, is_out_of_memory, say
 from luban.evaluation.figures import json_ready
 from luban.evaluation.ladder import Rung, metrics_of
 from luban.evaluation.metrics import find
@@ -90,6 +90,9 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
         if not is_out_of_memory(error):
             raise
         say(tr("no forecast: its rehearsal ran out of memory"))
+        return None
+    except LubanError as error:  # what is wrong with the run itself will be said by the run
+        say(tr("no forecast: {why}", why=error.line()))
         return None
     write_whole(place, json.dumps(json_ready(found.as_dict()), ensure_ascii=False, indent=1).encode())
     say(line(found))
