@@ -14,6 +14,7 @@ from luban.columns import Array, Ragged
 
 MASK = 2**64 - 1
 PLACE = np.uint64(0xD1342543DE82EF95)
+PIECE = 1 << 20  # places looked at together
 
 
 def mix(x: Array) -> Array:
@@ -35,6 +36,15 @@ def key_of(*parts: int | str) -> int:
             x = ((x ^ x >> 27) * 0x94D049BB133111EB) & MASK
             key = x ^ x >> 31
     return key
+
+
+def sampled(count: int, share: float, key: int) -> Array:
+    """(n,) int64 rising: about that share of so many places, each chosen by its own key; a piece at a time."""
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, count, PIECE):
+        places = np.arange(start, min(start + PIECE, count))
+        found.append(places[mix(places.astype(np.uint64) ^ np.uint64(key)) < np.uint64(share * (2**64 - 1))])
+    return np.concatenate(found)
 
 
 def words(part: int | str) -> list[int]:

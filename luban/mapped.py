@@ -27,12 +27,24 @@ def gather(array: Array, rows: Any) -> Array:
 
 def gather_mapped(array: np.memmap, rows: Array) -> Array:
     """The rows in a file that is gone when the last map of it is."""
-    with tempfile.TemporaryFile(dir=Path(str(array.filename)).parent) as file:
+    with tempfile.TemporaryFile(dir=folder_of(array)) as file:
         for start in range(0, len(rows), CHUNK):
             file.write(np.ascontiguousarray(array[rows[start : start + CHUNK]]).data)
             release(array)
         file.flush()
         return np.memmap(file, array.dtype, "r", shape=(len(rows), *array.shape[1:]))
+
+
+def empty(shape: tuple[int, ...], dtype: Any, folder: Path | None) -> np.memmap:
+    """An array to be filled, in a file there that is gone when the last map of it is."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(max(1, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize))
+        return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def folder_of(array: Array) -> Path | None:
+    """Where the file of a mapped array lies; None of one in memory, or of a file without a name."""
+    return Path(str(array.filename)).parent if isinstance(array, np.memmap) and array.filename is not None else None
 
 
 def release(array: Array) -> None:
@@ -58,4 +70,7 @@ def row_bytes(array: Array) -> int:
 
 def is_all(rows: Array, count: int) -> bool:
     """Whether the rows are all of them, in their order."""
-    return len(rows) == count and (not count or (int(rows[0]) == 0 and int(rows[-1]) == count - 1 and bool((np.diff(rows) == 1).all())))
+    if len(rows) != count or (count and (int(rows[0]), int(rows[-1])) != (0, count - 1)):
+        return False
+    pieces = (rows[start : start + CHUNK + 1] for start in range(0, count, CHUNK))
+    return all(bool((piece[1:] == piece[:-1] + 1).all()) for piece in pieces)

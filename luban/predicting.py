@@ -13,7 +13,7 @@ from torch import nn
 from luban.columns import Columns, Reject
 from luban.draw import Draw
 from luban.errors import is_out_of_memory
-from luban.mapped import release
+from luban.mapped import empty, folder_of, release
 from luban.task import arrange
 
 BATCH = 512
@@ -57,7 +57,9 @@ def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
 
 
 def marks_of(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH) -> Columns:
-    """What the metrics need, one row per example, in the examples' order."""
+    """What the metrics need, one row per example, in the examples' order; mapped where the examples are."""
+    if isinstance(examples.row, np.memmap) and len(examples):
+        return mapped_marks(task, net, examples, batch_size)
     parts, places = [], []
     for place, batch, prediction in predictions(task, net, examples, batch_size=batch_size):
         parts.append(Columns(task.judge(prediction, batch), examples.row[place]))
@@ -65,6 +67,19 @@ def marks_of(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = 
     if not parts:
         return Columns({}, examples.row)
     return Columns.join(parts).take(np.argsort(np.concatenate(places), kind="stable"))
+
+
+def mapped_marks(task: Any, net: nn.Module, examples: Columns, batch_size: int) -> Columns:
+    """The same, each mark in a mapped file of its own."""
+    found: dict[str, Any] = {}
+    for place, batch, prediction in predictions(task, net, examples, batch_size=batch_size):
+        for name, values in task.judge(prediction, batch).items():
+            if name not in found:
+                found[name] = empty((len(examples), *values.shape[1:]), values.dtype, folder_of(examples.row))
+            found[name][place] = values
+    for values in found.values():
+        release(values)
+    return Columns(found, examples.row)
 
 
 def answers_of(

@@ -7,7 +7,7 @@ some tasks do is a capability found by its one method. Nothing here names a doma
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
@@ -163,4 +163,6 @@ def arrange(task: Task, rows: Columns, asked: np.ndarray | None) -> Columns:
     """The task's own arrangement, or the asked rows as they are."""
     if hasattr(task, "arrange"):
         return task.arrange(rows, asked)
-    return rows if asked is None else rows.take(asked.nonzero()[0])
+    if asked is None or asked.all():
+        return rows if asked is None else replace(rows, rejects=())
+    return rows.take(asked.nonzero()[0])

@@ -7,6 +7,7 @@ guesses a whole row can check the guess.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from luban.columns import Array, Columns, Ragged
 from luban.draw import key_of, mix
 from luban.errors import warn
+from luban.mapped import gather
 from luban.messages import tr
 
 KEPT = 4096
@@ -24,7 +26,9 @@ NOTICEABLE = 0.05  # share beyond what the run's own held-out rows share with th
 
 def fingerprint(train: Columns, held_out: list[Columns]) -> dict[str, Any]:
     """The smallest digests of the training rows, and the share of held-out rows that equal one anyway."""
-    found = np.unique(digests(train))
+    found = np.zeros(0, np.uint64)
+    for part in digests(train):
+        found = np.unique(np.concatenate([found, part]))[: KEPT + 1]  # one more tells that there are more
     kept = {"whole": len(found) <= KEPT, "digests": [f"{digest:016x}" for digest in found[:KEPT].tolist()]}
     shares = [share for part in held_out if len(part) and (share := share_of(part, kept)) is not None]
     return kept | {"by_chance": round(max(shares, default=0.0), 4)}
@@ -41,22 +45,22 @@ def warn_of_training_rows(examples: Columns, known: dict[str, Any]) -> None:
 def share_of(examples: Columns, known: dict[str, Any]) -> float | None:
     """Share of the rows that are training rows, judged by those whose digests the sketch would hold; None of too few."""
     kept = np.array([int(digest, 16) for digest in known["digests"]], np.uint64)
-    found = digests(examples)
-    if not known["whole"] and len(kept):
-        found = found[found <= kept[-1]]
-    return float(np.isin(found, kept).mean()) if len(found) >= FEWEST else None
+    count = hits = 0
+    for found in digests(examples):
+        compared = found if known["whole"] or not len(kept) else found[found <= kept[-1]]
+        count, hits = count + len(compared), hits + int(np.isin(compared, kept).sum())
+    return hits / count if count >= FEWEST else None
 
 
-def digests(examples: Columns) -> Array:
-    """(N,) uint64, of every encoded value of a row: how a file writes it does not count."""
-    total = np.zeros(len(examples), np.uint64)
-    with np.errstate(over="ignore"):
-        for name in sorted(examples.data):
-            key = np.uint64(key_of(name))
-            for start in range(0, len(examples), CHUNK):
-                place = slice(start, start + CHUNK)
-                total[place] += mix(column_digests(examples.data[name], np.arange(len(examples))[place]) ^ key)
-    return mix(total)
+def digests(examples: Columns) -> Iterator[Array]:
+    """(some N,) uint64 again and again, of every encoded value of a row: how a file writes it does not count."""
+    for start in range(0, len(examples), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(examples)))
+        total = np.zeros(len(rows), np.uint64)
+        with np.errstate(over="ignore"):
+            for name in sorted(examples.data):
+                total += mix(column_digests(examples.data[name], rows) ^ np.uint64(key_of(name)))
+        yield mix(total)
 
 
 def column_digests(values: Any, rows: Array) -> Array:
@@ -69,7 +73,7 @@ def column_digests(values: Any, rows: Array) -> Array:
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
         ends = np.cumsum(part.lengths)
         return sums[ends] - sums[ends - part.lengths]
-    return words(np.asarray(values)[rows], len(rows)).sum(1, dtype=np.uint64)
+    return words(gather(values, rows), len(rows)).sum(1, dtype=np.uint64)
 
 
 def words(values: Array, count: int) -> Array:

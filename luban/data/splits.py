@@ -49,8 +49,10 @@ def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: i
     """(N,) int8: 0 train, 1 validation, 2 test. `given` is the data's own split, completed where a part is missing."""
     parts = np.zeros(len(table), np.int8) if given is None else given.astype(np.int8).copy()
     shares = wanted_shares(split, parts, given is not None)
-    free = np.flatnonzero(parts == TRAIN)
-    if any(shares.values()):
+    if any(shares.values()) and bool((parts == TRAIN).all()):
+        parts = cut(table, split, shares, target, seed, None)
+    elif any(shares.values()):
+        free = np.flatnonzero(parts == TRAIN)
         parts[free] = cut(table[free], split, shares, target, seed, free)
     if not (parts == TRAIN).any():
         raise DataError(
@@ -69,8 +71,10 @@ def wanted_shares(split: Splitting, parts: np.ndarray, given: bool) -> dict[int,
     return {VALIDATION: 0.0 if has[VALIDATION] else split.validation, TEST: 0.0 if given and has[TEST] else split.test}
 
 
-def cut(table: pl.DataFrame, split: Splitting, shares: dict[int, float], target: str | None, seed: int, rows: np.ndarray) -> np.ndarray:
-    """Parts for these rows."""
+def cut(
+    table: pl.DataFrame, split: Splitting, shares: dict[int, float], target: str | None, seed: int, rows: np.ndarray | None
+) -> np.ndarray:
+    """Parts for these rows; None = all of the table."""
     if split.by == "time":
         return by_time(table, need(table, split.order, "order"), shares)
     if split.by == "last":
@@ -91,14 +95,18 @@ def need(table: pl.DataFrame, column: str | None, key: str) -> str:
     return column
 
 
-def keys(rows: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) one pseudo-random key per row: a row's key never depends on the others."""
-    return mix(np.asarray(rows).astype(np.uint64) ^ np.uint64(key_of(seed, "split")))
+def keys(places: np.ndarray | range, seed: int, rows: np.ndarray | None = None) -> np.ndarray:
+    """(N,) one pseudo-random key for each place, of the row that stands there: a row's key never depends on the others."""
+    out, key = np.empty(len(places), np.uint64), np.uint64(key_of(seed, "split"))
+    for start in range(0, len(places), CHUNK):
+        part = np.asarray(places[start : start + CHUNK])
+        out[start : start + CHUNK] = mix((part if rows is None else rows[part]).astype(np.uint64) ^ key)
+    return out
 
 
-def at_random(count: int, shares: dict[int, float], seed: int, rows: np.ndarray) -> np.ndarray:
+def at_random(count: int, shares: dict[int, float], seed: int, rows: np.ndarray | None) -> np.ndarray:
     """Exact shares in random order."""
-    return fill(np.argsort(keys(rows, seed), kind="stable"), shares)
+    return fill(np.argsort(keys(range(count), seed, rows), kind="stable"), shares)
 
 
 def fill(order: np.ndarray, shares: dict[int, float]) -> np.ndarray:
@@ -112,7 +120,7 @@ def fill(order: np.ndarray, shares: dict[int, float]) -> np.ndarray:
     return parts
 
 
-def stratified(labels: pl.Series, shares: dict[int, float], seed: int, rows: np.ndarray) -> np.ndarray:
+def stratified(labels: pl.Series, shares: dict[int, float], seed: int, rows: np.ndarray | None) -> np.ndarray:
     """Every k-th row of the rows sorted by label and key: each label keeps its share; a label's first row trains."""
     codes, names = codes_of(labels)
     parts, before = np.zeros(len(labels), np.int8), 0
@@ -128,21 +136,29 @@ def stratified(labels: pl.Series, shares: dict[int, float], seed: int, rows: np.
     return parts if all((parts == p).any() or not shares[p] for p in (VALIDATION, TEST)) else at_random(len(labels), shares, seed, rows)
 
 
-def sorted_rows(codes: np.ndarray, names: int, seed: int, rows: np.ndarray) -> Iterator[np.ndarray]:
+def sorted_rows(codes: np.ndarray, names: int, seed: int, rows: np.ndarray | None) -> Iterator[np.ndarray]:
     """The places sorted by label and key: label by label where they are few, which takes less memory, else in one piece."""
     if names > FEW_LABELS:
-        yield np.lexsort((keys(rows, seed), codes))
+        yield np.lexsort((keys(range(len(codes)), seed, rows), codes))
         return
     for code in range(names):
-        here = np.flatnonzero(codes == code)
-        yield here[np.argsort(keys(rows[here], seed), kind="stable")]
+        here = places_of(codes, code)
+        yield here[np.argsort(keys(here, seed, rows), kind="stable")]
+
+
+def places_of(codes: np.ndarray, code: int) -> np.ndarray:
+    """Where a code stands, in half the memory where 32 bits hold the places."""
+    dtype = np.int32 if len(codes) < 2**31 else np.int64
+    pieces = (np.flatnonzero(codes[start : start + CHUNK] == code) + start for start in range(0, len(codes), CHUNK))
+    return np.concatenate([np.zeros(0, dtype), *(piece.astype(dtype) for piece in pieces)])
 
 
 def codes_of(labels: pl.Series) -> tuple[np.ndarray, int]:
     """(N,) the place of each label among the sorted names, and how many those are; a missing label is an empty one."""
     names = labels.unique().cast(pl.String).fill_null("").unique().sort()
     found = labels if labels.dtype == pl.Enum and not labels.null_count() else labels.cast(pl.String).fill_null("").cast(pl.Enum(names))
-    return found.cast(pl.Enum(names)).to_physical().to_numpy(), len(names)
+    codes = found.cast(pl.Enum(names)).to_physical()
+    return (codes.cast(pl.UInt8) if len(names) <= FEW_LABELS else codes).to_numpy(), len(names)
 
 
 def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: int) -> np.ndarray:
@@ -213,7 +229,7 @@ def last_rows(sizes: np.ndarray, share: float, *, spare: np.ndarray | int) -> np
 
 def folds(count: int, number: int, labels: pl.Series | None, seed: int) -> np.ndarray:
     """(N,) the fold that tests each row, labels kept in proportion."""
-    order = np.argsort(keys(np.arange(count), seed), kind="stable")
+    order = np.argsort(keys(range(count), seed), kind="stable")
     if labels is not None:
         codes = labels.cast(pl.String).fill_null("").rank("dense").to_numpy()
         order = order[np.argsort(codes[order], kind="stable")]

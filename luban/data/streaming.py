@@ -28,9 +28,11 @@ from luban.data.inference import SAMPLE
 from luban.data.readers import suffix_of
 from luban.data.reading import locate
 from luban.data.source import Source
-from luban.data.splits import NAMES, TRAIN, divide, keys
+from luban.data.splits import NAMES, TRAIN, divide
 from luban.data.spool import Held, Spool, spool
+from luban.draw import PIECE, key_of, sampled
 from luban.errors import DataError, say, warn
+from luban.mapped import release
 from luban.messages import tr
 from luban.recipe import Recipe
 from luban.task import arrange
@@ -239,13 +241,9 @@ def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: floa
     share = room * FIT_SHARE / max(1.0, size)
     if share >= 1:
         return Sample(np.arange(len(parts)), len(parts))
-    chosen = keys(np.arange(len(parts)), recipe.training.seed + 1) < np.uint64(share * (2**64 - 1))
-    target = whole.target_of(recipe)
+    rows, target = sampled(len(parts), share, key_of(recipe.training.seed + 1, "split")), whole.target_of(recipe)
     if target in table.columns and recipe.task["kind"] == "classification":
-        train = pl.Series(np.flatnonzero(parts == TRAIN))
-        first = pl.DataFrame({"label": table[target][train], "row": train}).unique("label", keep="first")["row"]
-        chosen[first.to_numpy()] = True
-    rows = np.flatnonzero(chosen)
+        rows = np.union1d(rows, first_of_each(table[target], parts))
     what = tr(
         "{rows} of {of} records are checked and fitted on: more do not fit in the memory allowed",
         rows=f"{len(rows):,}",
@@ -253,6 +251,15 @@ def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: floa
     )
     warn("W212", what, where="training.memory", fix=tr("allow more memory if rare words and categories matter"))
     return Sample(rows, len(parts))
+
+
+def first_of_each(labels: pl.Series, parts: np.ndarray) -> np.ndarray:
+    """The first training row of every label; a piece at a time."""
+    found = []
+    for start in range(0, len(labels), PIECE):
+        rows = np.flatnonzero(parts[start : start + PIECE] == TRAIN) + start
+        found.append(pl.DataFrame({"label": labels[rows], "row": rows}).unique("label", keep="first"))
+    return pl.concat(found).sort("row").unique("label", keep="first")["row"].to_numpy()
 
 
 def encode(
@@ -289,4 +296,6 @@ def encode(
 
 def parts_are(parts: np.ndarray, rows: np.ndarray, part: int) -> np.ndarray:
     """(N,) which of the rows belong to the split itself."""
-    return parts[np.asarray(rows)] == part
+    found = parts[rows] == part
+    release(rows)
+    return found

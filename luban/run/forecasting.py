@@ -19,6 +19,7 @@ from luban.evaluation.ladder import Rung, metrics_of
 from luban.evaluation.metrics import find
 from luban.evaluation.report import write_report
 from luban.files import write_whole
+from luban.mapped import gather
 from luban.messages import tr
 from luban.planning import cheaper, devices
 from luban.planning.course import follow, reserve_s
@@ -38,6 +39,7 @@ from luban.training.distributed import world
 WHOLE_S = 17.0  # what `plan` takes at most, but for a moment at the end
 LEAST_S = 3.0
 PLAN = "plan.json"
+MOST_LENGTHS = 100_000  # that percentiles are taken from
 DEPTH = (0, 5, 25, 50, 75, 95, 100)  # percentiles of the lengths
 ALLOWED = 0.04  # share of a run that its own forecast may take
 LEAST_OWN_S, MOST_OWN_S = 0.6, 8.0
@@ -206,7 +208,10 @@ def finish(recipe: Recipe, prepared: Prepared, rungs: list[Rung], names: tuple[s
 def lengths(prepared: Prepared) -> dict[str, int] | None:
     """Percentiles of what examples cost: tokens or steps."""
     size = prepared.examples["train"].size
-    return None if size is None else {f"p{p}": int(value) for p, value in zip(DEPTH, np.percentile(size, DEPTH), strict=True)}
+    if size is None:
+        return None
+    some = gather(size, np.arange(0, len(size), max(1, len(size) // MOST_LENGTHS)))
+    return {f"p{p}": int(value) for p, value in zip(DEPTH, np.percentile(some, DEPTH), strict=True)}
 
 
 def first_result(stages: list[Stage]) -> float:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from luban.columns import Columns
-from luban.draw import Draw, key_of, mix
+from luban.draw import Draw, key_of, sampled
 from luban.errors import warn
 from luban.mapped import release
 from luban.messages import tr
@@ -89,8 +89,7 @@ def affordable(task: Any, net: nn.Module, examples: Columns, seed: int, room: fl
     most = max(1000.0, (SOLVE_SHARE * room - fixed) / max(1.0, each))
     if most >= len(examples):
         return Passes(task, examples, seed, batch_size=batch_size)
-    chosen = mix(np.arange(len(examples)).astype(np.uint64) ^ np.uint64(key_of(seed, "solve")))
-    rows = np.flatnonzero(chosen < np.uint64(most / len(examples) * (2**64 - 1)))
+    rows = sampled(len(examples), most / len(examples), key_of(seed, "solve"))
     name = type(net).__name__.lower()
     what = tr(
         "{model} learns from {rows} of {of} rows: more do not fit in the memory allowed", model=name, rows=len(rows), of=len(examples)

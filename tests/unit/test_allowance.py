@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from luban import mapped, memory
 from luban.columns import Columns, Ragged
 from luban.errors import DataError, RecipeError
+from luban.predicting import marks_of
+from luban.recipe import parse
+from luban.tasks.classification import Classification
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("800 MB", 800_000_000), ("1.5 GiB", 1_610_612_736), (" 2gb ", 2_000_000_000)])
@@ -78,3 +82,32 @@ def test_all_rows_of_a_map_are_the_map_itself_and_many_stay_mapped(tmp_path: Pat
     np.testing.assert_array_equal(some["dense"], np.asarray(dense)[1::2])
     assert some.row.tolist() == list(range(1, 1009, 2))
     assert {path.name for path in tmp_path.iterdir()} == {"d.npy", "r.npy"}
+
+
+def test_rows_are_all_only_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "CHUNK", 7)
+    for count in (0, 1, 7, 8, 29):
+        assert mapped.is_all(np.arange(count), count)
+        assert not mapped.is_all(np.arange(count), count + 1)
+    for swapped in range(28):
+        rows = np.arange(29)
+        rows[[swapped, swapped + 1]] = rows[[swapped + 1, swapped]]
+        assert not mapped.is_all(rows, 29)
+
+
+def test_marks_of_mapped_examples_are_the_same_and_mapped(tmp_path: Path) -> None:
+    table = Classification.demo(None, 233, 0)  # type: ignore[arg-type]
+    task = parse({"task": "classification", "data": "none", "target": "label", "model": {"kind": "mlp", "size": "tiny"}}).make_task()
+    inputs = {"text": {"kind": "text"}} if "text" in table.columns else {n: {"kind": "number"} for n in table.columns if n != "label"}
+    task = type(task)(replace(task.config, inputs=inputs))
+    task = type(task)(task.config, task.fit(table))
+    examples, net = task.encode(table), task.build()
+    on_files = replace(examples, row=on_disk(examples.row, tmp_path / "row.npy"))
+    plain, kept = marks_of(task, net, examples, batch_size=17), marks_of(task, net, on_files, batch_size=17)
+    assert plain.row.tolist() == kept.row.tolist()
+    assert plain.data.keys() == kept.data.keys()
+    for name, values in plain.data.items():
+        assert isinstance(kept[name], np.memmap)
+        assert kept[name].dtype == values.dtype
+        np.testing.assert_array_equal(kept[name], values)
+    assert [path.name for path in tmp_path.iterdir()] == ["row.npy"]

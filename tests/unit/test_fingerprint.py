@@ -24,18 +24,29 @@ def some(count: int, seed: int) -> Columns:
     return columns(rng.normal(0, 1, (count, 3)), ["".join(rng.choice(list("ab"), rng.integers(0, 9))) for _ in range(count)])
 
 
+def of(rows: Columns) -> np.ndarray:
+    return np.concatenate(list(digests(rows)))
+
+
+def test_the_sketch_is_the_smallest_digests_of_all_rows() -> None:
+    rows = some(3 * KEPT, 0)
+    assert fingerprint(rows, [])["digests"] == [f"{digest:016x}" for digest in np.unique(of(rows))[:KEPT].tolist()]
+    assert not fingerprint(rows, [])["whole"]
+    assert fingerprint(rows.take(np.arange(KEPT)), [])["whole"]
+
+
 def test_a_digest_is_of_the_row_alone() -> None:
     rows = some(5000, 0)
     order = np.random.default_rng(1).permutation(5000)
-    np.testing.assert_array_equal(digests(rows.take(order)), digests(rows)[order])
-    assert len(np.unique(digests(rows))) == 5000
+    np.testing.assert_array_equal(of(rows.take(order)), of(rows)[order])
+    assert len(np.unique(of(rows))) == 5000
 
 
 def test_every_value_and_its_place_count() -> None:
-    known = digests(columns(np.array([[1.0, 2.0]]), ["ab"]))[0]
+    known = of(columns(np.array([[1.0, 2.0]]), ["ab"]))[0]
     for numbers, text in ([[2.0, 1.0]], "ab"), ([[1.0, 2.0]], "ba"), ([[1.0, 2.0]], "a"), ([[1.0, np.nan]], "ab"):
-        assert digests(columns(np.array(numbers), [text]))[0] != known
-    missing = [digests(columns(np.array([[value, 2.0]]), ["ab"]))[0] for value in (np.nan, -np.nan)]
+        assert of(columns(np.array(numbers), [text]))[0] != known
+    missing = [of(columns(np.array([[value, 2.0]]), ["ab"]))[0] for value in (np.nan, -np.nan)]
     assert missing[0] == missing[1]
 
 
@@ -67,4 +78,4 @@ def test_how_a_file_writes_a_row_does_not_count() -> None:
     task = parse({"task": "classification", "data": "none", "target": "y", "inputs": {"t": "text", "x": "number"}}).make_task()
     task = type(task)(task.config, task.fit(table))
     written = table.with_columns(pl.col("x").cast(pl.Float64).cast(pl.String), more=pl.lit(1))
-    np.testing.assert_array_equal(digests(task.encode(table)), digests(task.encode(written)))
+    np.testing.assert_array_equal(of(task.encode(table)), of(task.encode(written)))
