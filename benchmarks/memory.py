@@ -122,7 +122,7 @@ def train(folder: Path, memory: str, steps: int) -> tuple[Watch, list[str]]:
 
 STAGES = {
     "preparing the data": "prepare",
-    "prepared ": "baselines",
+    "majority:": "baselines",
     "  linear:": "train",
     "evaluating": "evaluate",
     "writing bundle": "bundle",

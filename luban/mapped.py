@@ -44,7 +44,7 @@ def empty(shape: tuple[int, ...], dtype: Any, folder: Path | None) -> np.memmap:
 
 def folder_of(array: Array) -> Path | None:
     """Where the file of a mapped array lies; None of one in memory, or of a file without a name."""
-    return Path(str(array.filename)).parent if isinstance(array, np.memmap) and array.filename is not None else None
+    return Path(str(array.filename)).absolute().parent if isinstance(array, np.memmap) and array.filename is not None else None
 
 
 def release(array: Array) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from luban.columns import Columns, Ragged, Reject
 from luban.errors import warn
 from luban.files import digest, whole_folder
-from luban.mapped import release
+from luban.mapped import folder_of, release
 from luban.messages import tr
 
 IN_MEMORY_BYTES = 2_000_000_000
@@ -60,16 +60,16 @@ def describe(columns: Columns, folder: Path, arrays: list[str]) -> dict[str, Any
             value = Ragged.of(value.flat(), value.lengths) if wasteful else value
             data[name] = {"values": keep(value.values), "starts": keep(value.starts), "lengths": keep(value.lengths)}
         else:
-            data[name] = {"dense": keep(np.asarray(value))}
+            data[name] = {"dense": keep(np.asanyarray(value))}
     rejects = [[r.row, r.column, r.reason, r.received] for r in columns.rejects]
     return {"data": data, "row": keep(columns.row), "size": None if columns.size is None else keep(columns.size), "rejects": rejects}
 
 
 def is_file_of(array: np.ndarray, folder: Path) -> bool:
     """Whether the array is a whole .npy file of the folder."""
-    if not isinstance(array, np.memmap) or array.filename is None or Path(str(array.filename)).parent != folder:
+    if folder_of(array) != folder.absolute():
         return False
-    return array.offset + array.nbytes == Path(str(array.filename)).stat().st_size
+    return array.offset + array.nbytes == Path(str(array.filename)).stat().st_size  # type: ignore[attr-defined]
 
 
 def read(folder: Path, most: int | None = None) -> tuple[dict[str, Columns], dict[str, Any]]:

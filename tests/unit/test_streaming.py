@@ -96,6 +96,16 @@ def test_a_streamed_csv_is_prepared_as_one_that_fits(tmp_path: Path, request: py
     same_prepared(fitting, prepare(recipe(tmp_path), tmp_path / "two"))  # opened again
 
 
+def test_what_grew_in_the_store_is_not_written_again_wherever_it_is_seen_from(
+    streamed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows().write_csv(tmp_path / "d.csv")
+    monkeypatch.chdir(tmp_path)
+    for place in (Path("seen-from-here"), tmp_path / "seen-from-the-root"):
+        assert len(prepare(recipe(tmp_path), place).examples["train"]) > 300
+        assert not [path.name for path in place.glob("*/*.npy") if path.name[0].isdigit()]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv.gz", "gb18030.csv", "utf16.csv", "odd.csv", "crlf.csv"])
 def test_every_format_is_read_in_blocks_as_it_is_read_whole(suffix: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path, table = tmp_path / f"d.{suffix}", rows()
