@@ -89,14 +89,24 @@ def measure(work: Callable[[int], Any], size: int, *, repeats: int = 3) -> Measu
     return Measure(size, sorted(spans)[len(spans) // 2], (cpu_seconds() - cpu) / len(spans), peak.bytes)
 
 
-def grow(work: Callable[[int], Any], total: int, *, start: int, patience: float, most: int | None = None, affine: bool = False) -> Growth:
-    """Measure at growing sizes up to `most`, for about `patience` seconds. `affine`: the whole lies on a line, not on a power."""
+def grow(
+    work: Callable[[int], Any],
+    total: int,
+    *,
+    start: int,
+    patience: float,
+    most: int | None = None,
+    affine: bool = False,
+    each: float = math.inf,
+) -> Growth:
+    """Measure at growing sizes up to `most`, for about `patience` seconds. `affine`: the whole lies on a line, not on a power; `each`: bytes that
+    one more takes at the most."""
     most = min(total, most or total)
     size, until = min(start, most), time.perf_counter() + patience
     limit = max(LIMIT_S, LIMIT * patience)
     first = once(work, size, limit)
     if first.seconds >= limit:
-        return carried([first], total, once_s=0.0, affine=affine)
+        return carried([first], total, once_s=0.0, affine=affine, each=each)
     until = max(until, time.perf_counter() + patience / 2)  # what only the first time costs is no reason to measure less
     found = [first if first.seconds > patience else measure(work, size)]
     while found[-1].size < most:
@@ -106,7 +116,7 @@ def grow(work: Callable[[int], Any], total: int, *, start: int, patience: float,
         found.append(measure(work, size))
     if len(found) == 1 and found[0].size < most:  # two sizes tell a constant part from a growing one, whatever they take
         found.append(once(work, min(most, LEAP * found[0].size), limit))
-    return carried(found, total, once_s=max(0.0, first.seconds - found[0].seconds), affine=affine)
+    return carried(found, total, once_s=max(0.0, first.seconds - found[0].seconds), affine=affine, each=each)
 
 
 def next_size(found: list[Measure], most: int, left: float) -> int:
@@ -127,7 +137,7 @@ def slope_of(found: list[Measure]) -> float:
     return math.log(max(b.seconds, 1e-6) / max(a.seconds, 1e-6)) / math.log(b.size / a.size)
 
 
-def carried(found: list[Measure], total: int, *, once_s: float, affine: bool) -> Growth:
+def carried(found: list[Measure], total: int, *, once_s: float, affine: bool, each: float = math.inf) -> Growth:
     """The last measure carried on to the whole."""
     last = found[-1]
     if last.size >= total:
@@ -136,7 +146,7 @@ def carried(found: list[Measure], total: int, *, once_s: float, affine: bool) ->
     seconds = last.seconds * factor
     if len(found) > 1 and (affine or slope_of(found) < LEAST):
         seconds = last.seconds + rise([(m.size, m.seconds) for m in found]) * (total - last.size)
-    peak = last.peak_bytes + rise([(m.size, m.peak_bytes) for m in found]) * (total - last.size)
+    peak = last.peak_bytes + min(each, rise([(m.size, m.peak_bytes) for m in found])) * (total - last.size)
     cores = last.cpu_seconds / max(last.seconds, 1e-6)
     return Growth(seconds, once_s, seconds * cores, int(peak), last.size / total)
 

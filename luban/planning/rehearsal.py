@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from luban import energy
+from luban import energy, memory
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, name_of
@@ -29,7 +29,7 @@ from luban.training.budget import amount_of, batch_size_of, epochs_of
 from luban.training.device import use_threads
 from luban.training.loop import suggested_epochs
 from luban.training.settings import Training
-from luban.training.solving import solve
+from luban.training.solving import most_rows, solve
 from luban.training.weights import clone
 
 WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patience, how it is shared out
@@ -97,16 +97,17 @@ class Rehearsal:
 
     def solved(self, task: Any) -> Any:
         """Solve a rung on growing parts of the training rows; the net of the largest."""
-        examples, nets = self.examples["train"], []
+        examples, nets, seed = self.examples["train"], [], self.recipe.training.seed
 
         def work(size: int) -> None:
             nets[:] = [task.build()]
-            torch.manual_seed(self.recipe.training.seed)
-            seed = self.recipe.training.seed
+            torch.manual_seed(seed)
             solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
 
-        total = round(len(examples) * self.scale)
-        self.add("solve", name_of(task), grow(work, total, most=len(examples), start=FIRST_ROWS, patience=self.share("solve")))
+        rows, each = most_rows(task, task.build(), examples, seed, memory.room(self.recipe.training.memory))
+        total, most = min(rows, round(len(examples) * self.scale)), min(rows, len(examples))
+        growth = grow(work, total, most=most, start=FIRST_ROWS, patience=self.share("solve"), each=each)
+        self.add("solve", name_of(task), growth)
         self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
         return nets[0].eval()
 

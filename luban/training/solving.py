@@ -21,6 +21,7 @@ from luban.task import Weighs
 from luban.training import checkpoints
 
 BATCH = 2048
+FEWEST_ROWS, MOST_ROWS = 1000, 2**62  # that a net is solved with, whatever the room
 FEW = 64  # rows that tell what one weighs
 WORK = 40  # bytes a model works with, for each byte of a batch
 BATCH_SHARE, SOLVE_SHARE = 1 / 8, 0.6  # of the room
@@ -83,10 +84,7 @@ def affordable(task: Any, net: nn.Module, examples: Columns, seed: int, room: fl
         release(examples.size)
     weight = WORK * longest * max(1.0, tensor_bytes(first) / len(few))
     batch_size = int(max(FEW, min(BATCH, room * BATCH_SHARE / weight)))
-    if not isinstance(net, Weighs):
-        return Passes(task, examples, seed, batch_size=batch_size)
-    fixed, each = net.weigh(Passes(task, examples, seed).batch(spread(len(examples))))
-    most = max(1000.0, (SOLVE_SHARE * room - fixed) / max(1.0, each))
+    most, _ = most_rows(task, net, examples, seed, room)
     if most >= len(examples):
         return Passes(task, examples, seed, batch_size=batch_size)
     rows = sampled(len(examples), most / len(examples), key_of(seed, "solve"))
@@ -96,6 +94,14 @@ def affordable(task: Any, net: nn.Module, examples: Columns, seed: int, room: fl
     )
     warn("W215", what, where="training.memory", fix=tr("allow more memory for a stronger baseline"))
     return Passes(task, examples, seed, rows, batch_size)
+
+
+def most_rows(task: Any, net: nn.Module, examples: Columns, seed: int, room: float) -> tuple[int, float]:
+    """How many rows the room holds while the net is solved with them, and the bytes of each more, about."""
+    if not isinstance(net, Weighs):
+        return MOST_ROWS, math.inf
+    fixed, each = net.weigh(Passes(task, examples, seed).batch(spread(len(examples))))
+    return int(min(MOST_ROWS, max(FEWEST_ROWS, (SOLVE_SHARE * room - fixed) / max(1.0, each)))), each
 
 
 def spread(count: int) -> np.ndarray:
