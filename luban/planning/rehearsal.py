@@ -36,6 +36,7 @@ WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patienc
 FIRST_ROWS = 200
 FEW_PREDICTED = 1000
 FIRST_DRAWS = 50
+MOST_MARKS = 200_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
 BYTES_A_SECOND = 4e8
@@ -173,10 +174,10 @@ class Rehearsal:
         growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
         if part == "validation":
             self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
-            rung.validation = repeated(found[0], len(self.examples["validation"]))
+            rung.validation = repeated(found[0], min(MOST_MARKS, len(self.examples["validation"])))
         if count := len(self.examples["test"]):
             self.add("score", rung.name, replace(growth, once_s=0.0), times=count / len(examples))
-            rung.test = repeated(found[0], count)
+            rung.test = repeated(found[0], min(MOST_MARKS, count))
 
     def validations(self) -> int:
         """How many times the network is validated."""

@@ -198,7 +198,9 @@ class Classification:
         if count == 0:
             yield Loss(outputs.sum() * 0, 0)
             return
-        outputs, target = outputs[known], batch.target[known]
+        target = batch.target
+        if count < len(target):  # a choice of all rows would cost as much as a small net
+            outputs, target = outputs[known], target[known]
         loss = self.loss_of(outputs.float(), target)  # (known,)
         if batch.weights is not None:
             loss = loss * batch.weights.to(loss)[target]
@@ -214,7 +216,7 @@ class Classification:
             goal = goal[:, None] if self.is_binary else F.one_hot(target, len(self.labels)).to(outputs.dtype)
         same_shape(outputs, goal)
         spread = 0.5 if self.is_binary or self.multi_label else 1 / len(self.labels)
-        goal = goal * (1 - smoothing) + smoothing * spread
+        goal = goal * (1 - smoothing) + smoothing * spread if smoothing else goal
         if kind in ("cross_entropy", "bce"):
             return F.binary_cross_entropy_with_logits(outputs, goal, reduction="none").mean(1)
         return ((outputs if kind == "mse_logits" else outputs.sigmoid()) - goal).square().mean(1)

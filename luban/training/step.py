@@ -19,6 +19,7 @@ from luban.training import optimizers
 from luban.training.distributed import gather, sum_over_ranks, world
 from luban.training.settings import Training
 
+NORM_LEAST = 1e-6  # added to a norm that is divided by, as torch does
 Run = Generator[Loss | Pool, Tensor, None]
 
 
@@ -135,10 +136,13 @@ class Stepper:
         if self.settings.l2:
             matrices = [p for p in parameters if p.ndim >= 2]
             torch._foreach_add_([p.grad for p in matrices], matrices, alpha=self.settings.l2 / self.rows)  # type: ignore[arg-type]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or float("inf"))
-        if not math.isfinite(value) or not torch.isfinite(norm):
+        gradients: list[Tensor] = [p.grad for p in parameters]  # type: ignore[misc]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
+        if not math.isfinite(value) or not math.isfinite(norm.item()):
             self.applied = 0
             raise NotFinite(value)
+        if self.settings.clip_norm and norm + NORM_LEAST > self.settings.clip_norm:
+            torch._foreach_mul_(gradients, self.settings.clip_norm / (norm + NORM_LEAST))
         for group in optimizer.param_groups:
             group["lr"] = group["base_rate"] * rate
         optimizer.step()
