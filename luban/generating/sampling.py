@@ -29,7 +29,9 @@ def choose(logits: Tensor, settings: Sequence[Generation], seen: Sequence[Tensor
         return likeliest
     rows = torch.tensor(drawn)
     heat = torch.tensor([settings[row].temperature for row in drawn])[:, None]
-    found = sample(logits[rows].float() / heat, [settings[row] for row in drawn], torch.tensor([draws[row] for row in drawn]))
+    found = sample(
+        logits[rows].float() / heat, [settings[row] for row in drawn], torch.tensor([draws[row] for row in drawn], dtype=torch.float64)
+    )
     likeliest[rows] = found
     return likeliest
 
@@ -69,7 +71,9 @@ def sample(scaled: Tensor, settings: Sequence[Generation], draws: Tensor) -> Ten
 def at(chance: Tensor, draws: Tensor) -> Tensor:
     """(A, V) chances up to a factor, (A,) draws -> (A,) the first place at which their sum passes the draw; never one without a chance."""
     total = chance.cumsum(-1, dtype=torch.float64)
-    return torch.searchsorted(total, draws[:, None].double() * total[:, -1:], right=True)[:, 0].clamp(max=chance.shape[1] - 1)
+    return torch.searchsorted(total, draws[:, None].double().clamp(max=1 - 1e-12) * total[:, -1:], right=True)[:, 0].clamp(
+        max=chance.shape[1] - 1
+    )
 
 
 def key_of_prompt(seed: int, prompt: np.ndarray) -> int:

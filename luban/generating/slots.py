@@ -26,7 +26,7 @@ Finish = Literal["", "stop", "length", "cancelled"]
 Allowed = Callable[[Sequence[int]], Tensor | None]  # the answer so far -> (V,) bool, or None = any token
 
 
-@dataclass
+@dataclass(eq=False)
 class Answer:
     """One sequence: its prompt, what was said so far, and why it ended."""
 

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from luban.checkpoints import gpt as names
+from luban.generating.settings import Generation
+from luban.generating.slots import generate
 from luban.models.gpt import Gpt
+from luban.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
 
@@ -99,3 +102,20 @@ def test_names_and_settings_go_back_to_the_bit(case: str) -> None:
     twin.tie_weights()
     with torch.no_grad():
         assert torch.equal(twin(tokens()).logits, model(tokens()).logits)
+
+
+@every
+def test_the_same_greedy_tokens_as_transformers(case: str) -> None:
+    """Ragged prompts, padded on the left over there and in slots here; with and without the penalty."""
+    model, net, _ = pair(case)
+    prompts = [tokens()[0, :9].numpy(), tokens()[1, :2].numpy(), tokens()[2, :17].numpy()]
+    own = Tokenizer(form="characters", tokenizer="[]", stops=(), begin=None)
+    for penalty in (1.0, 1.7):
+        settings = Generation(temperature=0, max_tokens=23, repetition_penalty=penalty)
+        found = [answer.tokens for answer in generate(net, own, prompts, settings)]
+        for prompt, tokens_found in zip(prompts, found, strict=True):
+            theirs = model.generate(
+                torch.from_numpy(prompt)[None], attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=23,
+                do_sample=False, repetition_penalty=penalty, pad_token_id=0, eos_token_id=None,
+            )  # fmt: skip
+            assert tokens_found == theirs[0, len(prompt) :].tolist()
