@@ -57,3 +57,54 @@ class Template:
         """The conversation as far as it went, and the opening of the answer."""
         said = "".join(opening + content + self.closing for _, opening, content in self.turns(messages, where))
         return said + self.opening.replace("{role}", "assistant")
+
+
+PROBES = ([("user", "A?")], [("system", "S."), ("user", "B b"), ("assistant", "c"), ("user", "D")], [("user", "x"), ("assistant", "y")])
+
+
+def of_jinja(source: str) -> Template | None:
+    """The template that a checkpoint writes in Jinja, where ours can say the same; it is tried on conversations, in a sandbox, once.
+
+    None where it does more than put something before and after each turn. Raises ValueError for what is no Jinja.
+    """
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    try:
+        program = environment.from_string(source)
+
+        def render(turns: list[tuple[str, str]], *, answer: bool) -> str:
+            messages = [{"role": role, "content": content} for role, content in turns]
+            return str(program.render(messages=messages, add_generation_prompt=answer, bos_token="", eos_token=""))
+
+        found = guessed(render)
+        if found is None:
+            return None
+        for probe in PROBES:
+            messages = [{"role": role, "content": content} for role, content in probe]
+            written = "".join(opening + content + found.closing for _, opening, content in found.turns(messages))
+            if written != render(probe, answer=False) or found.prompt(messages) != render(probe, answer=True):
+                return None
+    except TemplateError as error:
+        raise ValueError(tr("its chat template cannot be read: {why}", why=str(error)[:60])) from error
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+    return found
+
+
+def guessed(render: Any) -> Template | None:
+    """Opening and closing as they stand around a user's turn that follows a system's."""
+    whole = render([("system", "\x01"), ("user", "\x02"), ("assistant", "\x03")], answer=False)
+    head, first, rest = whole.partition("\x01")
+    between, second, rest = rest.partition("\x02")
+    again, third, closing = rest.partition("\x03")
+    if not (first and second and third) or "system" not in head or not closing.strip():
+        return None
+    opening = head.replace("system", "{role}")
+    if between != closing + opening.replace("{role}", "user") or again != closing + opening.replace("{role}", "assistant"):
+        return None
+    plain = render([("user", "\x02")], answer=False).partition("\x02")[0]
+    before = plain.removesuffix(opening.replace("{role}", "user"))
+    system = before.removeprefix(head).removesuffix(closing) if before.startswith(head) else ""
+    return Template(opening=opening, closing=closing, stop=closing.strip(), system=system)

@@ -20,9 +20,11 @@ from luban.columns import Ragged
 from luban.errors import RecipeError
 from luban.kinds import text as kind
 from luban.messages import tr
+from luban.pre_tokenizers import PRE_TOKENIZERS, by_level
 from luban.template import Template
 
 END = 0
+MARKED = "marked"  # a given vocabulary that finds marks in a text
 FIRST_BYTE, LAST_BYTE = 0x80, 0xF4  # bytes that a character beyond ASCII is made of
 MOST = 2**62
 UNKNOWN = -1
@@ -79,6 +81,13 @@ class Tokenizer:
         """The text; bytes that are no character become U+FFFD."""
         table = self.bytes
         return b"".join(table[id] for id in ids).decode("utf-8", "replace")
+
+    def encode_marked(self, text: str) -> list[int]:
+        """The ids of what a template writes: here marks are marks."""
+        if self.form != "given":
+            return self.encode([text]).flat().tolist()
+        found: list[int] = opened(MARKED, self.tokenizer).encode(text, add_special_tokens=False).ids
+        return found
 
     def id_of(self, mark: str) -> int | None:
         """The id of a mark such as `<|im_end|>`, or of a token by its name."""
@@ -178,11 +187,48 @@ def opened(form: str, serialised: str) -> Any:
         vocabulary, merges = kind.vocabulary_of(serialised)
         return kind.around(models.BPE(vocab=vocabulary, merges=merges))
     try:
-        return Library.from_str(serialised)
+        found = Library.from_str(json.dumps(bare(json.loads(serialised))))
+        found.encode_special_tokens = form != MARKED  # marks in a text are text, but for those that a template writes
+        return found
+    except ValueError:
+        raise
     except BaseException as error:  # a panic of a library written in Rust is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise ValueError(tr("not a tokenizer: {why}", why=str(error)[:80])) from error
+
+
+def bare(described: Any) -> dict[str, Any]:
+    """The description with nothing in it that decides how a text is cut but the name of a known way. Raises ValueError for any other."""
+    try:
+        model, normalizer = described["model"], described.get("normalizer")
+        cut = way_of(described.get("pre_tokenizer"))
+        if model.get("type", "BPE") != "BPE" or cut is None or normalizer not in (None, {"type": "NFC"}):
+            raise ValueError(tr("not a byte-level BPE that is known here"))
+        marks = [{key: mark[key] for key in MARK_KEYS} for mark in described.get("added_tokens", [])]
+        core = {"type": "BPE", "vocab": model["vocab"], "merges": model["merges"], "ignore_merges": bool(model.get("ignore_merges"))}
+        core |= dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(tr("not a tokenizer: {why}", why=str(error)[:80])) from error
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": marks, "normalizer": normalizer, "pre_tokenizer": cut,
+        "post_processor": None, "decoder": by_level(regex=True), "model": core | {"fuse_unk": False, "byte_fallback": False},
+    }  # fmt: skip
+
+
+MARK_KEYS = ("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def way_of(pre_tokenizer: Any) -> dict[str, Any] | None:
+    """The known way of cutting that a file describes, trifles aside."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            kept = {key: plain(part) for key, part in value.items() if key != "trim_offsets"}
+            return {"use_regex": True} | kept if kept.get("type") == "ByteLevel" else kept
+        return [plain(part) for part in value] if isinstance(value, list) else value
+
+    return next((way for way in PRE_TOKENIZERS.values() if plain(way) == plain(pre_tokenizer)), None)
 
 
 @lru_cache(maxsize=8)
@@ -195,7 +241,7 @@ def bytes_of(form: str, serialised: str) -> list[bytes]:
     names = {id: name for name, id in library.get_vocab(with_added_tokens=True).items()}
     if not names or max(names) >= kind.MOST_TOKENS * 4:
         raise ValueError(tr("not a tokenizer: {why}", why=tr("no vocabulary")))
-    spell = spelling(json.loads(serialised))
+    spell = spelling()
     return [b"" if id in marks or id not in names else spell(names[id]) for id in range(max(names) + 1)]
 
 
@@ -205,22 +251,14 @@ def sizes_of(form: str, serialised: str) -> np.ndarray:
     return np.array([len(part) for part in bytes_of(form, serialised)], np.int64)
 
 
-def spelling(described: dict[str, Any]) -> Any:
-    """From a token's name to its bytes: byte-level as GPT-2 has it, or spaces as ▁ and bytes as <0x0A>."""
-    if "ByteLevel" in json.dumps([described.get("pre_tokenizer"), described.get("decoder")]):
-        back = {character: byte for byte, character in byte_names()}
+def spelling() -> Any:
+    """From a token's name to its bytes."""
+    back = {character: byte for byte, character in byte_names()}
 
-        def level(name: str) -> bytes:
-            return bytes(back[c] for c in name) if all(c in back for c in name) else name.encode()
+    def level(name: str) -> bytes:
+        return bytes(back[c] for c in name) if all(c in back for c in name) else name.encode()
 
-        return level
-
-    def pieces(name: str) -> bytes:
-        if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-            return bytes([int(name[3:5], 16)])
-        return name.replace("▁", " ").encode()
-
-    return pieces
+    return level
 
 
 def byte_names() -> Iterator[tuple[int, str]]:

@@ -57,6 +57,11 @@ def config_of(settings: Mapping[str, Any], where: str = "config.json") -> tuple[
         raise BundleError("L438", tr("a setting is not supported: {why}", why=str(error)[:120]), where=where) from error
 
 
+def settings(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`config.json` as settings of our model. Raises BundleError L437, L438."""
+    return dict(vars(config_of(config, where)[0]))
+
+
 def gpt2_values(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Of GPT-2; what their class fills in is filled in."""
     if (

@@ -120,7 +120,16 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     for column in recipe.inputs:
         if column not in table.columns:
             raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
-    return with_split(recipe, table)
+    return with_split(with_target(recipe, table), table)
+
+
+def with_target(recipe: Recipe, table: pl.DataFrame) -> Recipe:
+    """The recipe with the target that the task finds in such a table, where the recipe names none."""
+    task = recipe.make_task()
+    if recipe.target or not hasattr(task, "target_of") or not (found := task.target_of(table)):
+        return recipe
+    say(tr("target {column}", column=found))
+    return replace(recipe, target=found)
 
 
 def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[str, str]:
@@ -152,7 +161,7 @@ def as_prepared(recipe: Recipe, prepared: Prepared) -> Recipe:
     """The recipe with what was inferred from the data."""
     found = prepared.recipe.split
     split = replace(recipe.split, by=found.by, group=found.group, order=found.order)
-    return replace(recipe, inputs=prepared.recipe.inputs, split=split)
+    return replace(recipe, inputs=prepared.recipe.inputs, target=prepared.recipe.target, split=split)
 
 
 def target_of(recipe: Recipe) -> str | None:
@@ -228,7 +237,8 @@ def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
 
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
     """Columns of the table that the recipe names."""
-    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order}
+    beside = getattr(recipe.make_task(), "beside", ())  # columns that the task's own settings name
+    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside}
     named = [column for column in table.columns if column in wanted]
     return named if recipe.inputs or target_of(recipe) else table.columns
 
@@ -294,7 +304,8 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
 def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
     """Put a store filled elsewhere in its place, and remember the files it came from; one fitted on a sample, for this allowance alone."""
     sampled = [str(allowed)] if "sample" in made.kept["facts"] else []
-    recipe = replace(recipe, inputs=made.kept["inputs"], split=replace(recipe.split, **made.kept["split"]))
+    kept = made.kept
+    recipe = replace(recipe, inputs=kept["inputs"], target=kept["target"], split=replace(recipe.split, **kept["split"]))
     key = digest(made.source.content_hash(), recipe_key(recipe), *sampled)
     for path in made.place.iterdir():
         flush(path)
@@ -307,7 +318,13 @@ def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
     """Write the store, and remember the files it came from."""
     found = prepared.recipe
-    facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": found.inputs, "split": divided_as(found)}
+    facts = {
+        "facts": prepared.facts,
+        "state": prepared.task.state,
+        "inputs": found.inputs,
+        "target": found.target,
+        "split": divided_as(found),
+    }
     with waiting(folder):
         store.write(folder / key, prepared.examples, facts, prepared.raw.collect())
         remember(memo, key, source, None)
@@ -338,7 +355,7 @@ def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
 def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Prepared:
     """What was stored; where it was prepared before, its warnings are said again."""
     examples, kept = store.read(folder, int(room * CONTENT))
-    recipe = replace(recipe, inputs=kept["inputs"], split=replace(recipe.split, **kept["split"]))
+    recipe = replace(recipe, inputs=kept["inputs"], target=kept["target"], split=replace(recipe.split, **kept["split"]))
     task = recipe.make_task()
     for known in kept["facts"]["warnings"] if again else ():
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])

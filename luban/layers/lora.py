@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch.nn import functional as F
 
 class LoraLinear(nn.Linear):
     """W frozen, A and B learnt."""
+
+    active = True  # else it is the layer it adapts
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float = 0.0) -> None:
         nn.Module.__init__(self)
@@ -34,6 +37,8 @@ class LoraLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., O)."""
+        if not self.active:
+            return F.linear(x, self.weight, self.bias)
         thin = F.linear(self.lora_dropout(x), self.lora_a)  # (..., r)
         return F.linear(x, self.weight, self.bias) + F.linear(thin, self.lora_b) * self.scale
 
@@ -73,6 +78,19 @@ def adapters(net: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
     for name, module in net.named_modules():
         if isinstance(module, LoraLinear):
             yield name, module
+
+
+@contextmanager
+def without(net: nn.Module) -> Iterator[None]:
+    """Within, the net computes what it did before it was adapted: the reference of preferences."""
+    layers = [layer for _, layer in adapters(net)]
+    for layer in layers:
+        layer.active = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.active = True
 
 
 def added(net: nn.Module) -> list[str]:

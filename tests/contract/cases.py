@@ -28,6 +28,7 @@ from luban.draw import Draw
 from luban.evaluation.metrics import find
 from luban.generating.settings import Generation
 from luban.predicting import marks_of
+from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.regression import Regression
@@ -285,8 +286,26 @@ def language(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"language-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
 
 
-GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
+def chat(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of answers."""
+    config = Chat.Config(
+        inputs={"prompt": {"kind": "text"}},
+        target="response",
+        model={"size": "tiny", **model},
+        tokenizer="characters",
+        vocabulary=512,
+        generation=BRIEFLY,
+    )
+    task = Chat(config)
+
+    def chance(marks: Columns) -> float:
+        return float(np.ptp(marks["nats"] / marks["tokens"])) - 1e-4
+
+    return Case(f"chat-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
+
+
 BRIEFLY = Generation(max_tokens=7, top_p=0.9)
+GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 
 NETWORKS = (
     classification("auto", {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}}),
@@ -310,6 +329,7 @@ NETWORKS = (
         chance=None,
     ),
     regression("mlp", {**SMALL["mlp"]}, steps=80),
+    chat("gpt", GPT, floor=-2.0),
     language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
     language(
         "documents", GPT | {"positions": "learned", "kv_heads": 1, "context": 37}, packing="documents", floor=-2.6, generation=BRIEFLY

@@ -429,8 +429,11 @@ def test_an_unknown_setting_names_the_nearest(case: Case) -> None:
     assert caught.value.nearest() == name
 
 
-WHOLE = {"language_modeling": {}}  # what the recipe of each task needs, where it is not a target and inputs
-NETWORK = {"language_modeling": "gpt"}  # a model of each task, where it is not mlp
+WHOLE = {
+    "language_modeling": {},
+    "chat": {"target": "y", "inputs": {"a": "text"}},
+}  # what the recipe of each task needs, where it is not a target and inputs
+NETWORK = {"language_modeling": "gpt", "chat": "gpt"}  # a model of each task, where it is not mlp
 
 
 @pytest.mark.parametrize("task", catalog.entries("tasks"))
@@ -453,7 +456,7 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[st
     parse(whole)
     if change.get("model", {}).get("kind") == "mlp":
         change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
-    if task == "language_modeling" and near == "scale":
+    if task in ("language_modeling", "chat") and near == "scale":
         pytest.skip("a column of text has no settings of its own here")
     with pytest.raises(RecipeError) as caught:
         parse(whole | change)
