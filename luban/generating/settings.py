@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen
 
@@ -29,5 +29,14 @@ class Generation:
     """Divides the positive logits of tokens already there, multiplies the negative ones (Keskar et al. 2019, section 4.1)."""
     stop: Annotated[tuple[Annotated[str, MaxLen(200)], ...], MaxLen(16)] = ()
     """Texts that end an answer, and are left out of it."""
+    json_schema: dict[str, Any] | None = None
+    """Answers are JSON that this schema allows, unless `max_tokens` or the context cuts them."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """The same seed, prompt and settings give the same answer, whoever else is answered beside it."""
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError L279 for a schema that cannot be promised."""
+        if self.json_schema is not None:
+            from luban.generating.json_schema import grammar_of
+
+            grammar_of(self.json_schema)

@@ -5,6 +5,7 @@ A sequences at work, T tokens of the longest new prompt, V tokens known.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from luban.errors import DataError
+from luban.generating.constrained import Constrained
+from luban.generating.json_schema import grammar_of
 from luban.generating.pieces import Pieces
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
@@ -58,6 +61,7 @@ class Slots:
         self.waiting: deque[Answer] = deque()
         self.active: list[Answer] = []  # the slot of each is its place here
         self.spelt = tokenizer.bytes
+        self.bounds: dict[str, Allowed] = {}
 
     @property
     def busy(self) -> bool:
@@ -68,12 +72,21 @@ class Slots:
         """Put a prompt in the queue. Raises DataError L271 where the context cannot hold it."""
         tokens = np.asarray(prompt, np.int64)
         check_prompt(len(tokens), self.capacity)
+        if allowed is None and settings.json_schema is not None:
+            allowed = self.bound_by(settings.json_schema)
         answer = Answer(tokens, settings, Pieces(settings.stop), allowed, key=key_of_prompt(settings.seed, tokens))
         if settings.max_tokens == 0:
             answer.finish = "length"
         else:
             self.waiting.append(answer)
         return answer
+
+    def bound_by(self, schema: dict[str, Any]) -> Allowed:
+        """What a schema allows; its masks are shared by all answers bound by it."""
+        key = json.dumps(schema, sort_keys=True)
+        if key not in self.bounds:
+            self.bounds[key] = Constrained(grammar_of(schema), self.tokenizer, self.net.num_tokens)
+        return self.bounds[key]
 
     def cancel(self, answer: Answer) -> None:
         """Take a sequence out, wherever it is."""
