@@ -143,6 +143,8 @@ class Chat(Speaking):
         """Tokenizer and template. Raises DataError L201, L210, L270, BundleError L430 … L442."""
         texts = []
         for row in self.rows(table, self.target_of(table)):
+            if isinstance(row, LubanError):
+                continue  # listed when the rows are encoded
             texts += [turn["content"] for turn in row if isinstance(turn, Mapping) and isinstance(turn.get("content"), str)]
         if not any(texts):
             raise DataError("L210", tr("no training row holds any text"), where=self.column, fix=tr("give each turn role and content"))

@@ -105,6 +105,7 @@ def test_rows_at_fault_are_listed_with_their_reason(tmp_path: Path) -> None:
     ]
     rows[3]["messages"][0]["role"] = "wizard"
     rows[7]["messages"][1]["content"] = None
+    rows[15]["messages"] = []
     rows[11]["messages"][0]["content"] = "long " * 400
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = parse(
@@ -118,7 +119,7 @@ def test_rows_at_fault_are_listed_with_their_reason(tmp_path: Path) -> None:
     )
     made = prepare(recipe, tmp_path / "store")
     reasons = {reject["line"]: reject["reason"] for reject in made.facts["rejects"]}
-    assert set(reasons) == {4, 8, 12}
+    assert set(reasons) == {4, 8, 12, 16}
     assert "L274" in reasons[4]
     assert "wizard" in reasons[4]
     assert "L275" in reasons[8]
