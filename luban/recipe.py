@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban import catalog
+from luban.checkpoint_paths import folders, located
 from luban.data.reading import Reading
 from luban.data.splits import Splitting
 from luban.energy import Costs
@@ -103,7 +104,9 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
                 fix=tr("write it down: {example}", example='task = "classification"' if key == "task" else 'data = "file.csv"'),
             )
     task, model, inputs = sections(raw, where)
-    parts = {key: validate(config, raw.get(key, {}), where=f"{where}: {key}") for key, config in SECTIONS.items()}
+    usual = {"reading": getattr(catalog.load("tasks", task["kind"]), "reading", {})}  # what the task's data looks like
+    given = {key: completed(raw.get(key, {}), usual.get(key, {})) for key in SECTIONS}
+    parts = {key: validate(config, given[key], where=f"{where}: {key}") for key, config in SECTIONS.items()}
     recipe = Recipe(
         task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, file=file, **parts
     )
@@ -114,6 +117,11 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
         bytes_of(recipe.training.memory)
     task_of(recipe)
     return recipe
+
+
+def completed(section: Any, usual: dict[str, Any]) -> Any:
+    """The section with what is usual where it says nothing; what is no table is left for validation to refuse."""
+    return usual | section if isinstance(section, dict) else section
 
 
 def sections(raw: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
@@ -152,7 +160,7 @@ def task_of(recipe: Recipe) -> Any:
     own = {key: value for key, value in recipe.task.items() if key != "kind"}
     where = recipe.file
     for key in GIVEN:
-        value = getattr(recipe, key)
+        value = located(recipe.model, recipe.base) if key == "model" else getattr(recipe, key)
         if key in names and (value or key != "target"):
             own[key] = value
         elif value and key == "target":
@@ -221,7 +229,7 @@ def moved(recipe: Recipe, folder: Path) -> Recipe:
             return data if Path(data).is_absolute() else Path(os.path.relpath(recipe.base / data, folder)).as_posix()
         return [seen(part) for part in data] if isinstance(data, list) else {key: seen(part) for key, part in data.items()}
 
-    return replace(recipe, data=seen(recipe.data), base=folder)
+    return replace(recipe, data=seen(recipe.data), model=folders(recipe.model, seen), base=folder)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from luban import memory
+from luban.checkpoint_paths import located, named
 from luban.columns import Columns
 from luban.data import store
 from luban.data.checks import Finding, checks
@@ -112,19 +113,55 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     if target and target not in table.columns:
         raise DataError("L201", tr("no such column"), where="recipe.toml: target", received=target, allowed=table.columns)
     if not recipe.inputs:
-        found = guess(table, target)
-        for column, kind in found.inputs.items():
-            say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
-        for column, why in found.ignored.items():
-            say(tr("left out {column}: {why}", column=column, why=why))
-        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in found.inputs.items()})
+        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in inferred(recipe, table, target).items()})
         if not recipe.inputs:
             raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
         recipe.make_task()
     for column in recipe.inputs:
         if column not in table.columns:
             raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
-    return recipe
+    return with_split(with_target(recipe, table), table)
+
+
+def with_target(recipe: Recipe, table: pl.DataFrame) -> Recipe:
+    """The recipe with the target that the task finds in such a table, where the recipe names none."""
+    task = recipe.make_task()
+    if recipe.target or not hasattr(task, "target_of") or not (found := task.target_of(table)):
+        return recipe
+    say(tr("target {column}", column=found))
+    return replace(recipe, target=found)
+
+
+def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[str, str]:
+    """Columns and kinds as the task finds them, where it looks itself, else by what they hold; said aloud."""
+    task = recipe.make_task()
+    if hasattr(task, "inputs_of"):
+        own: dict[str, str] = task.inputs_of(table)
+        for column, kind in own.items():
+            say(tr("input {column}: {kind}", column=column, kind=kind))
+        return own
+    found = guess(table, target)
+    for column, kind in found.inputs.items():
+        say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
+    for column, why in found.ignored.items():
+        say(tr("left out {column}: {why}", column=column, why=why))
+    return found.inputs
+
+
+def with_split(recipe: Recipe, table: pl.DataFrame) -> Recipe:
+    """The recipe with the split that the task makes of such a table, where the recipe leaves it open."""
+    task, asked = recipe.make_task(), recipe.split
+    if not hasattr(task, "split_of") or asked.by or asked.group or asked.order:
+        return recipe
+    found = task.split_of(table)
+    return replace(recipe, split=replace(asked, by=found.by, group=found.group, order=found.order))
+
+
+def as_prepared(recipe: Recipe, prepared: Prepared) -> Recipe:
+    """The recipe with what was inferred from the data."""
+    found = prepared.recipe.split
+    split = replace(recipe.split, by=found.by, group=found.group, order=found.order)
+    return replace(recipe, inputs=prepared.recipe.inputs, target=prepared.recipe.target, split=split)
 
 
 def target_of(recipe: Recipe) -> str | None:
@@ -200,7 +237,8 @@ def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
 
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
     """Columns of the table that the recipe names."""
-    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order}
+    beside = getattr(recipe.make_task(), "beside", ())  # columns that the task's own settings name
+    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside}
     named = [column for column in table.columns if column in wanted]
     return named if recipe.inputs or target_of(recipe) else table.columns
 
@@ -266,7 +304,8 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
 def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
     """Put a store filled elsewhere in its place, and remember the files it came from; one fitted on a sample, for this allowance alone."""
     sampled = [str(allowed)] if "sample" in made.kept["facts"] else []
-    recipe = replace(recipe, inputs=made.kept["inputs"])
+    kept = made.kept
+    recipe = replace(recipe, inputs=kept["inputs"], target=kept["target"], split=replace(recipe.split, **kept["split"]))
     key = digest(made.source.content_hash(), recipe_key(recipe), *sampled)
     for path in made.place.iterdir():
         flush(path)
@@ -278,7 +317,14 @@ def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
 
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
     """Write the store, and remember the files it came from."""
-    facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": prepared.recipe.inputs}
+    found = prepared.recipe
+    facts = {
+        "facts": prepared.facts,
+        "state": prepared.task.state,
+        "inputs": found.inputs,
+        "target": found.target,
+        "split": divided_as(found),
+    }
     with waiting(folder):
         store.write(folder / key, prepared.examples, facts, prepared.raw.collect())
         remember(memo, key, source, None)
@@ -294,6 +340,11 @@ def waiting(folder: Path) -> Iterator[None]:
         yield
 
 
+def divided_as(recipe: Recipe) -> dict[str, str | None]:
+    """How the rows were divided, as the recipe has it once it is completed."""
+    return {name: getattr(recipe.split, name) for name in ("by", "group", "order")}
+
+
 def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
     """Which store the recipe's files became, under which allowance if that decided it."""
     paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
@@ -304,7 +355,7 @@ def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
 def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Prepared:
     """What was stored; where it was prepared before, its warnings are said again."""
     examples, kept = store.read(folder, int(room * CONTENT))
-    recipe = replace(recipe, inputs=kept["inputs"])
+    recipe = replace(recipe, inputs=kept["inputs"], target=kept["target"], split=replace(recipe.split, **kept["split"]))
     task = recipe.make_task()
     for known in kept["facts"]["warnings"] if again else ():
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])
@@ -332,8 +383,20 @@ def stat_of(path: Path) -> list[Any]:
 def recipe_key(recipe: Recipe) -> str:
     """What of the recipe and the code decides the prepared data."""
     values = to_dict(recipe)
-    parts = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
+    parts: dict[str, Any] = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
+    if brought := checkpoints_of(recipe):
+        parts["checkpoints"] = brought
     return digest(json.dumps([parts, recipe.training.seed, str(recipe.base.absolute())], sort_keys=True, default=str), code_version())
+
+
+def checkpoints_of(recipe: Recipe) -> list[str]:
+    """Of each pretrained model, what decides how its columns are encoded, and where it is asked for."""
+    model = located(recipe.model, recipe.base)
+    if model == named(model):
+        return []
+    from luban import pretrained
+
+    return [json.dumps(named(model), sort_keys=True, default=str), *pretrained.fingerprint(model)]
 
 
 @cache
@@ -341,7 +404,14 @@ def code_version() -> str:
     """A digest of the code that prepares."""
     root = Path(__file__).parents[1]
     files = sorted(
-        [*root.glob("kinds/*.py"), *root.glob("tasks/*.py"), *root.glob("data/**/*.py"), root / "supervised.py", root / "columns.py"]
+        [
+            *root.glob("kinds/*.py"),
+            *root.glob("tasks/*.py"),
+            *root.glob("data/**/*.py"),
+            root / "supervised.py",
+            root / "columns.py",
+            root / "subwords.py",
+        ]
     )
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from luban import memory
 from luban import recipe as recipes
-from luban.data.prepare import Heard, Prepared, prepare
+from luban.data.prepare import Heard, Prepared, as_prepared, prepare
 from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
 from luban.evaluation.metrics import Metric, find
@@ -35,7 +35,7 @@ from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
 from luban.training.distributed import agree, in_turn, is_first, joined
-from luban.training.loop import Trainer
+from luban.training.loop import Trainer, fresh
 from luban.training.solving import solve
 
 Tell = Callable[..., None]
@@ -104,7 +104,7 @@ class Work:
         with Recorder(run.folder / "messages.jsonl") if is_first() else Heard() as recorder:
             self.tell("stage", name="prepare")
             prepared = in_turn(lambda: prepare(without_test(self.recipe), run.folder.parent / ".prepared", self.interruption.check))
-            self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
+            self.recipe = run.recipe = as_prepared(self.recipe, prepared)
             finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
             if is_first():
                 run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)
@@ -203,7 +203,7 @@ class Work:
         torch.manual_seed(self.recipe.training.seed)
         use_threads(self.threads)
         if role == "baseline":
-            net = task.build()
+            net = fresh(task)
             train, seed, place = prepared.examples["train"], self.recipe.training.seed, folder / "rungs" / name
             check, room = self.interruption.check, self.room
             seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))

@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
-from toys import contrastive, forecasting, gan, item_knn
+from toys import checkpoint, contrastive, forecasting, gan, item_knn
 from toys.contrastive import Contrastive
 from toys.forecasting import Forecasting
 from toys.gan import Gan
@@ -26,11 +26,15 @@ from luban.data.prepare import select
 from luban.data.splits import TRAIN, Splitting, divide
 from luban.draw import Draw
 from luban.evaluation.metrics import find
+from luban.generating.settings import Generation
 from luban.predicting import marks_of
+from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.regression import Regression
 from luban.training.distributed import share
 from luban.training.loop import Trainer
+from luban.training.loop import fresh as start
 from luban.training.settings import Training
 from luban.training.solving import solve
 from luban.training.step import Stepper
@@ -103,7 +107,7 @@ def learn(made: Ready, settings: Training) -> nn.Module:
     """Solve or train."""
     torch.manual_seed(settings.seed)
     if made.case.solved:
-        net = made.task.build()
+        net = start(made.task)
         solve(made.task, net, made.examples[0], seed=0, folder=None, tell=lambda *_, **__: None)
         return net.eval()
     return Trainer(made.task, made.examples[0], settings).run().finish()
@@ -269,11 +273,48 @@ def regression(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"regression-{name}", task, demo(task), metric("r2"), floor=0.3, chance=metric("r2"), **options)
 
 
+def language(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of text; a net that says the same of all gives every token the same chance."""
+    own = {key: options.pop(key) for key in ("tokenizer", "packing", "isolate", "generation") if key in options}
+    inputs = {"text": {"kind": "text"}}
+    task = LanguageModeling(LanguageModeling.Config(inputs=inputs, model={"size": "tiny", **model}, vocabulary=512, **own))
+
+    def chance(marks: Columns) -> float:
+        found = marks["nats"] / marks["tokens"]
+        return float(np.ptp(found)) - 1e-4
+
+    return Case(f"language-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
+
+
+def chat(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of answers."""
+    config = Chat.Config(
+        inputs={"prompt": {"kind": "text"}},
+        target="response",
+        model={"size": "tiny", **model},
+        tokenizer="characters",
+        vocabulary=512,
+        generation=BRIEFLY,
+    )
+    task = Chat(config)
+
+    def chance(marks: Columns) -> float:
+        return float(np.ptp(marks["nats"] / marks["tokens"])) - 1e-4
+
+    return Case(f"chat-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
+
+
+BRIEFLY = Generation(max_tokens=7, top_p=0.9)
+GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
+
 NETWORKS = (
     classification("auto", {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}}),
     classification("ngrams", {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS, "head": [5]}, loss="bce"),
     classification("transformer", {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}, label_smoothing=0.1),
     classification("lstm", {"kind": "lstm", "embedding": 7, "hidden": [5, 3], "encoders": NUMBERS}, class_weight="balanced"),
+    classification("bert", {"kind": "bert", "width": 14, "layers": 1, "heads": 2, "feed": 19, "encoders": NUMBERS}),
+    classification("bert-full", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "full", "freeze": 1, "encoders": NUMBERS}),
+    classification("bert-lora", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "lora_rank": 3, "encoders": NUMBERS}),
     classification("mlp", {**SMALL["mlp"]}, FLOWER, table=flowers),
     classification("convnet", {"kind": "convnet", "channels": [5, 7], "convolutions": 1}, PICTURE, table=pictures, rows=47),
     classification("resnet", {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0]}, PICTURE, table=pictures, rows=47),
@@ -288,11 +329,27 @@ NETWORKS = (
         chance=None,
     ),
     regression("mlp", {**SMALL["mlp"]}, steps=80),
+    chat("gpt", GPT, floor=-2.0),
+    language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
+    language(
+        "documents", GPT | {"positions": "learned", "kv_heads": 1, "context": 37}, packing="documents", floor=-2.6, generation=BRIEFLY
+    ),
 )
 SOLVED = (
+    language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),
     classification("linear", {"kind": "linear", "buckets": 997}, solved=True),
     classification("boosted", {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}, FLOWER, table=flowers, solved=True),
+    *(
+        classification(
+            f"bert-{adapt}",
+            {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": adapt},
+            {"review": {"kind": "text"}},
+            table=checkpoint.reviews,
+            solved=True,
+        )
+        for adapt in ("frozen", "contrastive", "auto")
+    ),
     regression("linear", {"kind": "linear"}, solved=True),
     regression("boosted", {"kind": "boosted", "rounds": 23, "leaves": 5, "min_leaf": 3}, solved=True),
 )

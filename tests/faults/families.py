@@ -10,7 +10,9 @@ from typing import Any
 import polars as pl
 from cases import FLOWER, MIXED, PICTURE, RENT, SMALL, flowers, pictures, readings
 
+from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.regression import Regression
 
 ROWS = 120
@@ -84,10 +86,26 @@ def read_off() -> pl.DataFrame:
     return table.with_columns(pl.Series("reading", cells))
 
 
+def told() -> pl.DataFrame:
+    """Short tales."""
+    return LanguageModeling.demo(None, ROWS, 3)  # type: ignore[arg-type]
+
+
+def conversed() -> pl.DataFrame:
+    """Questions and answers, one of them without a question."""
+    table = Chat.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    return table.with_columns(pl.Series("prompt", [None, *table["prompt"].to_list()[1:]]))
+
+
+TEXT = {"text": {"kind": "text"}}
+GPT = {"kind": "gpt", "width": 28, "layers": 1, "heads": 2, "context": 32, "dropout": 0.2}
 NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"]}
 TRANSFORMER = {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}
 RESNET = {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0], "dropout": 0.2}
 FAMILIES = (
+    Family("counts", "language-modeling", told, TEXT, {"kind": "kneser_ney", "context": 32}, ""),
+    Family("language", "language-modeling", told, TEXT, GPT, "", {"optimizer": "muon", "accumulation": 2, "ema": 0.9}, {"baselines": True}),
+    Family("chat", "chat", conversed, {"prompt": {"kind": "text"}}, GPT | {"context": 64}, "response", {"accumulation": 2}),
     Family("majority", "classification", reviewed, MIXED, {"kind": "majority"}),
     Family("linear", "regression", rented, RENT, {"kind": "linear"}, "rent"),
     Family("boosted", "classification", grown, FLOWER, {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}),
@@ -132,6 +150,6 @@ FAMILIES = (
         evaluation={"folds": 3, "baselines": True},
     ),
 )
-LASTING = replace(FAMILIES[3], name="lasting", training=FAMILIES[3].training | {"checkpoint_every_s": 60.0})  # one checkpoint at the end
+LASTING = replace(FAMILIES[6], name="lasting", training=FAMILIES[6].training | {"checkpoint_every_s": 60.0})  # one checkpoint at the end
 BY_NAME = {family.name: family for family in (*FAMILIES, LASTING)}
 TOYS = ("gan", "item-knn", "forecasting", "contrastive")

@@ -67,7 +67,7 @@ def test_a_model_that_was_asked_for_is_solved_whatever_is_left(tmp_path: Path) -
 
 
 def test_money_without_a_price_is_refused_before_anything_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RecipeError, match="L127"):
+    with pytest.raises(RecipeError, match="L119"):
         train(recipe_of(tmp_path, "¥3") | {"data": "nowhere.csv"})
     (tmp_path / "r.toml").write_text('task = "classification"\ndata = "x.csv"\ntarget = "y"\n[training]\nbudget = "¥3"\n')
     assert cli(["plan", str(tmp_path / "r.toml")], False) == 2
