@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from luban.mapped import gather, is_all
+from luban.mapped import gather, is_all, release
 
 Array = np.ndarray
 
@@ -97,6 +97,12 @@ class Columns:
             return replace(self, rejects=())
         data = {name: value.take(rows) if isinstance(value, Ragged) else gather(value, rows) for name, value in self.data.items()}
         return Columns(data, gather(self.row, rows), None if self.size is None else gather(self.size, rows))
+
+    def release(self) -> None:
+        """Let go of the memory of mapped arrays that were looked at; their files hold the values still."""
+        for value in (self.row, *self.data.values()):
+            for array in (value.values, value.starts, value.lengths) if isinstance(value, Ragged) else (value,):
+                release(array)
 
     def shift(self, by: int) -> Columns:
         """The same columns as rows of a table that begins `by` rows earlier."""

@@ -12,7 +12,7 @@ from luban.messages import tr
 
 UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 SHARE = 0.5  # of the RAM, where the recipe says nothing
-LIBRARIES = 600_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
+LIBRARIES = 800_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
 LEAST = 200_000_000  # what must be left beside them
 CGROUP, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
 

@@ -89,6 +89,7 @@ def scored(metrics: tuple[str, ...], marks: Columns | None, *, level: float, dra
         if metric.fits(marks.data):
             low, high = interval(metric, marks, draws=draws, level=level)
             out[name] = {"value": defined(metric(marks)), "low": defined(low), "high": defined(high)}
+    marks.release()
     return out
 
 

@@ -193,6 +193,7 @@ class Work:
             if len(prepared.examples["validation"]):
                 rung.validation = marks_of(rung.task, rung.net, prepared.examples["validation"])
                 self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
+                rung.validation.release()
             rungs.append(rung)
             memory.trim()
             self.interruption.check()

@@ -67,7 +67,10 @@ def report_of(
         "bundle": {"path": "bundle"},
         "forecast": None,
     }
-    return report | (judged(marks, labels, prepared) if marks is not None and len(marks) else {})
+    if marks is not None and len(marks):
+        report |= judged(marks, labels, prepared)
+        marks.release()
+    return report
 
 
 def data_facts(recipe: Recipe, prepared: Prepared, labels: list[str] | None) -> dict[str, Any]:
@@ -119,6 +122,8 @@ def gain(rungs: list[Rung], metric: Metric, level: float, draws: int) -> tuple[f
     if pairs[0] is None or pairs[1] is None or not len(pairs[0]):
         return None
     low, high = paired_interval(metric, pairs[0], pairs[1], draws=draws, level=level)
+    for marks in pairs:
+        marks.release()
     return (low, high) if np.isfinite([low, high]).all() else None
 
 

@@ -59,7 +59,7 @@ class Training:
     threads: Annotated[int, Gt(0), Le(1024)] | None = None
     """Left out: the cores this process may use, or one where a step is too small to share."""
     memory: str | None = None
-    """What preparing and training may hold, program and libraries (0.6 GB) included: `1 GB`; at least `800 MB`. Larger data is streamed
+    """What preparing and training may hold, program and libraries (0.8 GB) included: `2 GB`; at least `1 GB`. Larger data is streamed
     from the disk, and what must be learnt from rows held at once is learnt from a sample, said aloud. Left out: half of the RAM of the
     machine or container."""
     checkpoint_every_s: Annotated[float, Gt(0)] = 30.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ALLOWED = 800_000_000
+ALLOWED = 1_000_000_000
 ROWS, LOT = 1_500_000, 1500  # about 150 MB
 COLUMNS = [f"x{i}" for i in range(8)]
 RECIPE = """
@@ -25,7 +25,7 @@ city = "category"
 x0 = "number"
 x1 = "number"
 [training]
-memory = "800 MB"
+memory = "1 GB"
 """
 PREPARE = """
 import json

@@ -28,8 +28,8 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 
 def test_an_allowance_that_the_libraries_fill_is_refused() -> None:
-    assert memory.room("1 GB") == 400_000_000
-    with pytest.raises(DataError, match=r"L261.*memory = .800 MB"):
+    assert memory.room("1 GB") == 200_000_000
+    with pytest.raises(DataError, match=r"L261.*memory = .1000 MB"):
         memory.room("500 MB")
 
 
@@ -111,3 +111,12 @@ def test_marks_of_mapped_examples_are_the_same_and_mapped(tmp_path: Path) -> Non
         assert kept[name].dtype == values.dtype
         np.testing.assert_array_equal(kept[name], values)
     assert [path.name for path in tmp_path.iterdir()] == ["row.npy"]
+
+
+def test_columns_let_go_of_what_they_hold_of_their_files(tmp_path: Path) -> None:
+    dense, values = (on_disk(np.arange(200_003), tmp_path / f"{name}.npy") for name in "dv")
+    columns = Columns({"d": dense, "t": Ragged(values, np.arange(3), np.ones(3, np.int64))}, np.arange(200_003))
+    assert int(dense.sum()) == int(values.sum())
+    assert min(resident_bytes(tmp_path / f"{name}.npy") for name in "dv") > 1_000_000
+    columns.release()
+    assert max(resident_bytes(tmp_path / f"{name}.npy") for name in "dv") == 0

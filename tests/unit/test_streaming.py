@@ -191,7 +191,7 @@ def test_a_sample_is_fitted_on_where_the_rows_do_not_fit(
 ) -> None:
     rows().with_columns(label=pl.when(pl.int_range(pl.len()) == 40).then(pl.lit("rare")).otherwise("label")).write_csv(tmp_path / "d.csv")
     monkeypatch.setattr(streaming, "FIT_SHARE", 1.5e-4)
-    made = recipe(tmp_path, training={"memory": "800 MB"})
+    made = recipe(tmp_path, training={"memory": "1 GB"})
     found = prepare(made, tmp_path / "one")
     assert "W212" in caplog.text
     assert 100 < found.facts["sample"]["rows"] < 1000
