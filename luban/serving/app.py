@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from luban.errors import logger, say
 from luban.serving import openai_routes, page, problems, routes
 from luban.serving.body import Gone
 from luban.serving.gauges import Gauges
-from luban.serving.guard import Guard
+from luban.serving.guard import Call, Guard
 from luban.serving.hosted import Shelf
 from luban.serving.keys import Entry, Keys
 from luban.serving.openapi import describe
 from luban.serving.settings import Limits, Place
 from luban.training.device import use_threads
 
+PREDICT = "/v1/predict/"
+FEWEST = 50  # requests, from which their cost is known
 SMALL = 3_000_000  # parameters, below which a second thread costs more than it brings
 
 
@@ -47,7 +50,8 @@ class Service:
             lambda: [([name], hosted.batcher.requests) for name, hosted in self.shelf.models.items()],
         )  # fmt: skip
         self.fastapi = self.routed()
-        self.app = self.guard = Guard(self.fastapi, self.place, self.keys, self.gauges)
+        self.app = self.guard = Guard(self.fastapi, self.place, self.keys, self.gauges, admit=self.admit)
+        self.seen = (0.0, 0)  # processor seconds of the loop, and requests, a second ago
         self.exchanging = threading.Lock()
 
     def routed(self) -> FastAPI:
@@ -75,8 +79,19 @@ class Service:
 
         threading.Thread(target=look, name="exchange", daemon=True).start()
 
+    def admit(self, path: str, call: Call) -> None:
+        """Raises RequestError L612 where a model has enough to do."""
+        if path.startswith(PREDICT) and (hosted := self.shelf.models.get(path[len(PREDICT) :])) is not None:
+            call.route, call.model = "/v1/predict", hosted.name
+            hosted.batcher.admit()
+
     def look(self, second: int) -> None:
-        """Once a second: where asked for, look for newer versions now and then."""
+        """Once a second: what a request costs the loop; and where asked for, look for newer versions now and then."""
+        now, before = (time.thread_time(), self.guard.served), self.seen
+        if now[1] - before[1] >= FEWEST:
+            self.seen = now
+            for hosted in self.shelf.models.values():
+                hosted.batcher.request_s = (now[0] - before[0]) / (now[1] - before[1])
         if self.watch_s and second and second % self.watch_s == 0:
             self.exchange_later()
 

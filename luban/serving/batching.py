@@ -17,11 +17,11 @@ from typing import Any
 from luban.errors import logger
 from luban.serving import problems
 from luban.serving.body import Gone, Receive
+from luban.serving.pace import Pace
 from luban.serving.rows import Rows
 from luban.serving.settings import Limits
 
 WATCH_S = 0.05  # after which somebody looks whether the client is still there
-SMOOTH = 0.1  # weight of the newest batch in the time a row takes
 Answer = Callable[[list[Rows]], list[Any]]  # answers, or an exception, one for each request
 
 
@@ -48,15 +48,16 @@ class Batcher:
         self.line: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.held: Any = None  # taken from the line, and left for the next batch
         self.requests, self.rows = 0, 0  # admitted and not yet answered; counted by the loop alone
-        self.row_s = 0.0
+        self.pace, self.request_s = Pace(), 0.0  # seconds of the loop for one request, told from outside
         self.crowd = False
         self.thread = threading.Thread(target=self.work, name=f"batch-{name}", daemon=True)
         self.thread.start()
 
     def admit(self) -> None:
         """Raises RequestError L612 where one more could not be answered in time."""
-        wait_s = self.rows * self.row_s
-        if self.requests >= self.limits.waiting or (self.requests >= self.limits.always and wait_s > self.limits.wait_s):
+        wait_s = self.pace.wait(self.rows + 1, self.limits.batch_rows) + self.requests * self.request_s
+        late = wait_s > self.limits.wait_s and self.requests >= self.limits.always
+        if late or self.requests >= self.limits.waiting:
             raise problems.overloaded(round(wait_s))
 
     async def submit(self, rows: Rows, within_s: float, receive: Receive | None = None) -> Any:
@@ -133,7 +134,7 @@ class Batcher:
             logger.error("%s: %s", self.thread.name, type(error).__name__)
             answers = [error] * len(batch)
         seconds, count = time.monotonic() - begun, sum(work.rows.count for work in batch)
-        self.row_s += (seconds / count - self.row_s) * (SMOOTH if self.row_s else 1)
+        self.pace.learn(count, seconds)
         self.seen(len(batch), count, seconds)
         batch[0].future.get_loop().call_soon_threadsafe(deliver, batch, answers)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -48,11 +47,11 @@ class Call:
 class Guard:
     """The outermost layer."""
 
-    def __init__(self, app: App, place: Place, keys: Keys, gauges: Gauges) -> None:
-        self.app, self.keys, self.gauges = app, keys, gauges
+    def __init__(self, app: App, place: Place, keys: Keys, gauges: Gauges, *, admit: Callable[[str, Call], None]) -> None:
+        self.app, self.keys, self.gauges, self.admit = app, keys, gauges, admit
         self.names = {*LOOPBACK, *(name.lower() for name in place.allowed_hosts), place.host.lower()}
         self.origins = {origin.encode() for origin in place.allowed_origins}
-        self.prefix, self.count = secrets.token_hex(4), itertools.count(1)
+        self.prefix, self.served = secrets.token_hex(4), 0
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,13 +60,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         begun, headers = time.perf_counter(), scope["headers"]
-        call = scope["luban"] = Call(f"{self.prefix}-{next(self.count):08x}", problems.language_of(headers))
+        self.served += 1
+        call = scope["luban"] = Call(f"{self.prefix}-{self.served:08x}", problems.language_of(headers))
         answer = Sender(send, call, self.draining)
         try:
             answer.allowed = self.check(scope, headers, call)
             if scope["method"] == "OPTIONS" and answer.allowed:
                 await preflight(answer)
             else:
+                self.admit(scope["path"], call)  # too much is refused before anything of the body is read
                 await self.app(scope, receive, answer)
         except problems.RequestError as error:
             await refuse(answer, error, call)

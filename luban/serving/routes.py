@@ -89,7 +89,6 @@ def found(request: Request, route: str) -> Hosted:
 async def predict(request: Request) -> Response:
     """Answers, one for each row."""
     hosted = found(request, "/v1/predict")
-    hosted.batcher.admit()  # before the body is read
     asked, within_s = await asked_of(request, hosted)
     answers = await hosted.batcher.submit(asked["rows"], within_s, request.receive)
     facts = {"model": hosted.name, "version": hosted.opened.version}

@@ -133,7 +133,7 @@ def test_what_would_wait_too_long_is_refused() -> None:
         await batcher.submit(some(), 10)  # 0.05 s a row
         return await asyncio.gather(*(batcher.submit(some(), 10) for _ in range(12)), return_exceptions=True)
 
-    found = run(slow, Limits(always=2, wait_s=0.3), script)
+    found = run(slow, Limits(always=2, wait_s=0.2), script)
     assert 5 <= found.count(1) <= 8
     assert {getattr(error, "code", "") for error in found if error != 1} == {"L612"}
 
