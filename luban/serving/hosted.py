@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from luban.serving.batching import Batcher
 from luban.serving.gauges import Gauges
 from luban.serving.rows import Rows, together
 from luban.serving.settings import Limits
+from luban.serving.speaking import Speaker
 from luban.task import arrange
 
 FORBIDDEN = frozenset("/\\?#%\0")
@@ -81,6 +83,17 @@ class Hosted:
         self.opened = open_version(folder)
         self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
         gauges.version(name, self.opened.version)
+
+    @cached_property
+    def speaker(self) -> Speaker:
+        """Says answers piece by piece, where the task can."""
+        return Speaker(self.limits, name=self.name)
+
+    def stop(self) -> None:
+        """Let its threads come to their end."""
+        self.batcher.stop()
+        if "speaker" in self.__dict__:
+            self.speaker.stop()
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -177,7 +190,7 @@ class Shelf:
     def stop(self) -> None:
         """Let every line come to its end."""
         for hosted in self.models.values():
-            hosted.batcher.stop()
+            hosted.stop()
 
 
 def name_of(folder: Path) -> str:

@@ -139,7 +139,7 @@ def unable(what: Said) -> RequestError:
     return RequestError("L617", 404, what)
 
 
-def unsupported(param: str) -> RequestError:
+def unsupported(param: str | None = None) -> RequestError:
     """400: a parameter that would be ignored."""
     return RequestError("L618", 400, said("this parameter, or this value of it, is not supported"), param=param)
 

@@ -66,7 +66,11 @@ def capabilities(hosted: Hosted) -> list[str]:
     """What can be asked of it."""
     model = hosted.opened.model
     out = ["predict"] + (["explain"] if hasattr(model, "explain") else [])
-    return out + (["generate"] if hasattr(model.task, "stream") else []) + (["embed"] if hasattr(model.task, "embed") else [])
+    return (
+        out
+        + (["generate"] if hasattr(model.task, "stream") else [])
+        + (["embed"] if any("embedding" in line["answer"] for line in hosted.opened.examples) else [])
+    )
 
 
 async def model(request: Request) -> Response:

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import bundles
 import pytest
-from running import Running, running
+from running import ANYWHERE, Running, running
 
 from luban.serving.app import Service
-from luban.serving.settings import Limits, Place
-
-ANYWHERE = Place(port=0)
+from luban.serving.settings import Limits
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ from typing import Any
 
 from luban.serving.app import Service
 from luban.serving.server import Server, listen
+from luban.serving.settings import Place
+
+ANYWHERE = Place(port=0)
 
 
 @dataclass(frozen=True)

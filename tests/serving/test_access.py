@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ANYWHERE
-from running import Running, running
+from running import ANYWHERE, Running, running
 
 from luban.errors import LubanError
 from luban.serving import keys

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANYWHERE
-from running import Answer, Running, running
+from running import ANYWHERE, Answer, Running, running
 from test_routes import near, rows_of
 
 import luban

@@ -9,8 +9,7 @@ from typing import Any
 
 import bundles
 import pytest
-from conftest import ANYWHERE
-from running import Running, running
+from running import ANYWHERE, Running, running
 
 from luban.bundle.format import sign
 from luban.errors import BundleError

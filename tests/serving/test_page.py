@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANYWHERE
+from parrot import Config, Generation, Parrot, stand_in
 from PIL import Image
-from running import Running, running
+from running import ANYWHERE, Running, running
 
 from luban.serving import page
 from luban.serving.app import Service
@@ -205,6 +205,31 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(tab: Any) -> None:
             if box
         ]
         assert min(heights) >= 40
+
+
+def test_text_comes_as_it_is_said(browser: Any, shelf: dict[str, Path]) -> None:
+    service = Service([(name, shelf["number"]) for name in ("chat", "text")], place=ANYWHERE)
+    slow = type("Slow", (Parrot,), {"slow_s": 0.05})
+    stand_in(service, "chat", Parrot(Config(column="messages", generation=Generation(max_tokens=99))), "messages", [])
+    stand_in(service, "text", slow(Config(generation=Generation(max_tokens=999))), "text", [])
+    with running(service) as found:
+        opened = browser.new_page()
+        opened.goto(f"http://127.0.0.1:{found.port}/#chat")
+        opened.wait_for_selector("#fields .field")
+        opened.fill("#fields textarea", "你好，世界 🌏")
+        opened.click("#send")
+        opened.wait_for_selector("#latency svg")
+        assert opened.inner_text("#answer") == "你好，世界 🌏"
+        assert "/v1/chat/completions" in opened.inner_text("#panel")
+        opened.select_option("#model", "text")
+        opened.wait_for_function("() => location.hash === '#text'")
+        opened.fill("#fields textarea", "slowly " * 90)
+        opened.click("#send")
+        opened.wait_for_function("() => document.querySelector('#answer').textContent.length > 5")
+        opened.click("#stop")
+        opened.wait_for_selector("#stop", state="hidden")
+        assert len(opened.inner_text("#answer")) < 300
+        opened.close()
 
 
 def test_a_key_is_asked_for(browser: Any, shelf: dict[str, Path]) -> None:

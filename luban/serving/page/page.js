@@ -115,6 +115,13 @@ async function send() {
   $("send").disabled = true;
   const begun = performance.now();
   try {
+    if (state.model.can.includes("generate")) {
+      await listen(row);
+      state.times = [...state.times, performance.now() - begun].slice(-KEPT);
+      $("latency").replaceChildren(latency(state.times));
+      panel();
+      return;
+    }
     const response = await ask(`/v1/predict/${encodeURIComponent(state.model.id)}`, { row }, state.asking.signal);
     state.answer = (await response.json()).answer;
     state.times = [...state.times, performance.now() - begun].slice(-KEPT);
@@ -125,6 +132,38 @@ async function send() {
   } finally {
     state.asking = null;
     $("send").disabled = false;
+    $("stop").hidden = true;
+  }
+}
+
+const chats = () => Object.values(state.model.signature.inputs).includes("messages");
+const spoken = (row) => {
+  const [text] = Object.values(row);
+  return { model: state.model.id, stream: true, ...(chats() ? { messages: [{ role: "user", content: text }] } : { prompt: text }) };
+};
+
+// Text as it comes, by server-sent events.
+async function listen(row) {
+  $("stop").hidden = false;
+  const said = make("p", { class: "streamed going" });
+  $("answer").replaceChildren(said);
+  try {
+    const response = await ask(chats() ? "/v1/chat/completions" : "/v1/completions", spoken(row), state.asking.signal);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let held = "", part = await reader.read(); !part.done; part = await reader.read()) {
+      const events = (held + part.value).split("\n\n");
+      held = events.pop();
+      for (const event of events) {
+        if (event === "data: [DONE]") return;
+        const found = JSON.parse(event.slice(6));
+        if (found.error) throw new Refused(0, found.error);
+        const choice = found.choices[0];
+        said.append(choice?.delta?.content ?? choice?.text ?? "");
+      }
+    }
+  } finally {
+    said.classList.remove("going");
+    state.answer = { text: said.textContent };
   }
 }
 
@@ -153,11 +192,12 @@ function panel() {
 
 function calls() {
   const row = state.row || Object.fromEntries(state.fields.map((one) => [one.name, "…"]));
-  const short = JSON.stringify({ row }, (_, value) => (typeof value === "string" && value.length > 300 ? `${value.slice(0, 40)}…` : value));
-  const url = `${location.origin}/v1/predict/${encodeURIComponent(state.model.id)}`;
+  const speaks = state.model.can.includes("generate");
+  const short = JSON.stringify(speaks ? { ...spoken(row), stream: undefined } : { row }, (_, value) => (typeof value === "string" && value.length > 300 ? `${value.slice(0, 40)}…` : value));
+  const url = location.origin + (speaks ? (chats() ? "/v1/chat/completions" : "/v1/completions") : `/v1/predict/${encodeURIComponent(state.model.id)}`);
   const key = state.key ? ["  -H 'Authorization: Bearer '\"$LUBAN_KEY\" \\\n", `, "Authorization": "Bearer " + os.environ["LUBAN_KEY"]`, "import json, os, urllib.request"] : ["", "", "import json, urllib.request"];
   const curl = `curl ${url} \\\n${key[0]}  -H 'Content-Type: application/json' \\\n  -d '${short.replace(/'/g, "'\\''")}'`;
-  const python = `${key[2]}\n\nbody = json.dumps(json.loads(${quoted(short)})).encode()\nrequest = urllib.request.Request("${url}", body, {"Content-Type": "application/json"${key[1]}})\nprint(json.load(urllib.request.urlopen(request))["answer"])`;
+  const python = `${key[2]}\n\nbody = json.dumps(json.loads(${quoted(short)})).encode()\nrequest = urllib.request.Request("${url}", body, {"Content-Type": "application/json"${key[1]}})\nprint(json.load(urllib.request.urlopen(request))["${speaks ? "choices" : "answer"}"])`;
   return make("div", {}, ...snippet("curl", curl), ...snippet("Python", python));
 }
 
