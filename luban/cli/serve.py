@@ -36,6 +36,20 @@ from luban.messages import tr
 @click.option(
     "--limit", "limits", multiple=True, metavar="KEY=VALUE", help=tr("Change a limit, such as body_bytes=1000000; can be repeated.")
 )
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help=tr("Log batches for `luban monitor`: times and bins, no rows and no answers."),
+)
+@click.option(
+    "--log-bytes",
+    default=100_000_000,
+    show_default=True,
+    type=click.IntRange(min=100_000),
+    help=tr("Bytes the log may take; older lines make room."),
+)
+@click.option("--log-payload", is_flag=True, help=tr("Log rows and answers too."))
 @quiet_option
 def command(bundles: tuple[str, ...], keys: Path | None, new_key: str | None, per_minute: int, **asked: Any) -> None:
     """Serve, or add a key. Raises RecipeError, BundleError, MachineError."""
@@ -53,17 +67,21 @@ def command(bundles: tuple[str, ...], keys: Path | None, new_key: str | None, pe
 
 def run(
     bundles: tuple[str, ...], keys: dict[str, Any], *, host: str, port: int, hosts: tuple[str, ...], origins: tuple[str, ...],
-    watch: int, threads: int, limits: tuple[str, ...],
+    watch: int, threads: int, limits: tuple[str, ...], log: Path | None, log_bytes: int, log_payload: bool,
 ) -> int:  # fmt: skip
     """The exit code."""
     from luban.schema import validate
     from luban.serving import server
     from luban.serving.app import Service
+    from luban.serving.prediction_log import PredictionLog
     from luban.serving.settings import Place, limits_of
 
     place = validate(Place, {"host": host, "port": port, "allowed_hosts": list(hosts), "allowed_origins": list(origins)}, where="serve")
     server.check_exposure(place, keys)
-    service = Service([named(text) for text in bundles], limits=limits_of(limits), place=place, keys=keys, watch_s=watch, threads=threads)
+    written = PredictionLog(log, most_bytes=log_bytes, payload=log_payload) if log is not None else None
+    service = Service(
+        [named(text) for text in bundles], limits=limits_of(limits), place=place, keys=keys, watch_s=watch, threads=threads, log=written
+    )
     models = ", ".join(service.shelf.models)
     return server.serve(service, ready=lambda url: click.echo(tr("{models} at {url}", models=models, url=url), err=True))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,17 @@ from luban.serving.guard import Call, Guard
 from luban.serving.hosted import Shelf
 from luban.serving.keys import Entry, Keys
 from luban.serving.openapi import describe
+from luban.serving.prediction_log import PredictionLog
 from luban.serving.settings import Limits, Place
 from luban.training.device import use_threads
 
 PREDICT = "/v1/predict/"
 FEWEST = 50  # requests, from which their cost is known
+DRIFT = {
+    "luban_drift_rows": "Rows that were counted.",
+    "luban_drift_psi": "Population stability index of the last rows against those learnt from; above 0.2 something has changed.",
+    "luban_drift_js": "Jensen-Shannon divergence in bits of the last rows against those learnt from.",
+}
 SMALL = 3_000_000  # parameters, below which a second thread costs more than it brings
 
 
@@ -40,15 +48,18 @@ class Service:
         keys: dict[str, Entry] | None = None,
         watch_s: int = 0,
         threads: int = 0,
+        log: PredictionLog | None = None,
     ) -> None:
         self.limits, self.place, self.keys, self.watch_s = limits or Limits(), place or Place(), Keys(keys or {}), watch_s
         self.gauges = Gauges()
-        self.shelf = Shelf(bundles, self.limits, self.gauges)
+        self.shelf = Shelf(bundles, self.limits, self.gauges, log)
         use_threads(threads or (1 if self.shelf.parameters < SMALL else 0))
         self.gauges.watch(
             "luban_waiting_requests", "Requests in line or in work.", ["model"],
             lambda: [([name], hosted.batcher.requests) for name, hosted in self.shelf.models.items()],
         )  # fmt: skip
+        for place, (name, what) in enumerate(DRIFT.items()):
+            self.gauges.watch(name, what, ["model", "column"], partial(self.drift, place))
         self.fastapi = self.routed()
         self.app = self.guard = Guard(self.fastapi, self.place, self.keys, self.gauges, admit=self.admit)
         self.seen = (0.0, 0)  # processor seconds of the loop, and requests, a second ago
@@ -66,6 +77,12 @@ class Service:
             for path, method, handler in module.ROUTES:
                 app.add_route(path, handler, methods=[method])
         return app
+
+    def drift(self, place: int) -> Iterator[tuple[list[str], float]]:
+        """One figure for each column of each model."""
+        for name, hosted in self.shelf.models.items():
+            for column, *figures in hosted.opened.watch.drift():
+                yield [name, column], figures[place]
 
     def exchange_later(self) -> None:
         """Look for newer versions in a thread; one look at a time."""

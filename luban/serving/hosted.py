@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,15 @@ from luban.bundle.format import MANIFEST
 from luban.bundle.model import Model, load
 from luban.errors import BundleError, RecipeError, warn
 from luban.messages import said, tr
-from luban.predicting import answers_of
+from luban.predicting import answers_to
 from luban.serving import problems
 from luban.serving.batching import Batcher
 from luban.serving.gauges import Gauges
+from luban.serving.prediction_log import PredictionLog
 from luban.serving.rows import Rows, together
 from luban.serving.settings import Limits
 from luban.serving.speaking import Speaker
+from luban.serving.watching import Watch
 from luban.task import arrange
 
 FORBIDDEN = frozenset("/\\?#%\0")
@@ -37,6 +40,7 @@ class Opened:
     version: str
     examples: list[dict[str, Any]]  # golden rows: {"input": …, "answer": …}
     card: str
+    watch: Watch
     mergeable: bool  # a row is an example: rows of many requests may stand in one table
 
     @property
@@ -51,7 +55,7 @@ def open_version(folder: Path) -> Opened:
     place = place_of(folder)
     lines = [strict_json.loads(line) for line in (place / "golden.jsonl").read_bytes().split(b"\n") if line]
     card = (place / "card.md").read_text(encoding="utf-8") if (place / "card.md").is_file() else ""
-    return Opened(model, version_of(folder), lines, card, rows_are_examples(model, lines))
+    return Opened(model, version_of(folder), lines, card, Watch(model), rows_are_examples(model, lines))
 
 
 def place_of(folder: Path) -> Path:
@@ -78,8 +82,8 @@ def rows_are_examples(model: Model, lines: list[dict[str, Any]]) -> bool:
 class Hosted:
     """A name, the version that answers now, and the line in front of it."""
 
-    def __init__(self, name: str, folder: Path, limits: Limits, gauges: Gauges) -> None:
-        self.name, self.folder, self.limits, self.gauges = name, folder, limits, gauges
+    def __init__(self, name: str, folder: Path, limits: Limits, gauges: Gauges, log: PredictionLog | None = None) -> None:
+        self.name, self.folder, self.limits, self.gauges, self.log = name, folder, limits, gauges, log
         self.opened = open_version(folder)
         self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
         gauges.version(name, self.opened.version)
@@ -102,12 +106,15 @@ class Hosted:
 
     def answer(self, requests: list[Rows]) -> list[Any]:
         """In the batch's thread: for each request its answers, or the error it is told."""
-        opened = self.opened  # one version for the whole batch
+        opened, begun = self.opened, time.monotonic()  # one version for the whole batch
         out: list[Any] = [None] * len(requests)
         for places in groups(requests, opened.mergeable):
             parts = [requests[place] for place in places]
-            for place, answers in zip(places, answered(opened.model, parts), strict=True):
+            for place, answers in zip(places, answered(opened, parts, bins := {}), strict=True):
                 out[place] = answers
+            if self.log is not None and (bins or self.log.payload):
+                told, seconds = [out[place] for place in places], time.monotonic() - begun
+                self.log.batch(self.name, opened.version, opened.watch.known, parts, told, seconds=seconds, bins=bins)
         return out
 
     def exchange(self) -> bool:
@@ -135,15 +142,17 @@ def groups(requests: list[Rows], mergeable: bool) -> Iterator[list[int]]:
         yield from ([place] for place in listed) if alone else [listed]
 
 
-def answered(model: Model, parts: list[Rows]) -> list[Any]:
+def answered(opened: Opened, parts: list[Rows], bins: dict[str, Any]) -> list[Any]:
     """For each request the answers to its rows, or RequestError L605 where some of them cannot be read; others are not touched by it."""
-    frame, rejects, kept = answers_of(model.task, model.net, together(parts))
+    task, columns = opened.model.task, opened.model.task.encode(together(parts))
+    frame, kept = answers_to(task, opened.model.net, columns)
+    bins |= opened.watch.look(columns, frame)
     ends = np.cumsum([part.count for part in parts])
     out: list[Any] = [[] for _ in parts]
     for row, answer in zip(np.searchsorted(ends, kept, side="right").tolist(), frame.to_dicts(), strict=True):
         out[row].append({key: golden.to_json(value) for key, value in answer.items()})
     faults: dict[int, list[dict[str, Any]]] = {}
-    for reject in rejects:
+    for reject in columns.rejects:
         place = int(np.searchsorted(ends, reject.row, side="right"))
         begin = int(ends[place]) - parts[place].count
         faults.setdefault(place, []).append(
@@ -157,10 +166,10 @@ def answered(model: Model, parts: list[Rows]) -> list[Any]:
 class Shelf:
     """All bundles that are served, by name."""
 
-    def __init__(self, bundles: list[tuple[str, Path]], limits: Limits, gauges: Gauges) -> None:
+    def __init__(self, bundles: list[tuple[str, Path]], limits: Limits, gauges: Gauges, log: PredictionLog | None = None) -> None:
         self.models: dict[str, Hosted] = {}
         for asked, folder in bundles:
-            hosted = Hosted(asked or name_of(folder), folder, limits, gauges)
+            hosted = Hosted(asked or name_of(folder), folder, limits, gauges, log)
             if hosted.name in self.models:
                 what, fix = tr("two bundles have one name"), tr("write NAME=BUNDLE for one of them")
                 raise RecipeError("L181", what, where=str(folder), received=hosted.name, fix=fix)

@@ -14,6 +14,7 @@ from luban.serving.settings import Limits
 
 LEFT_OVER = 1_000_000  # bytes of an unwanted body that are still taken, so that the refusal is read
 LEFT_OVER_S = 3.0
+LAST_WORD_S = 0.5
 
 
 def protocol(limits: Limits) -> type[H11Protocol]:
@@ -60,6 +61,15 @@ class Connection(H11Protocol):
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
             self.refused_since = self.loop.time()
+
+    def shutdown(self) -> None:
+        """The door is closed: whoever came in has a moment to say what he wants; what he is told then ends the connection."""
+        self.loop.call_later(LAST_WORD_S, self.end)
+
+    def end(self) -> None:
+        """Close, or let the answer in work be the last one."""
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def is_over(self) -> bool:
         """Whether the answer was given before its body had come."""

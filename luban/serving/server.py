@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -101,12 +102,13 @@ class Server(uvicorn.Server):
     async def take_in(self, listener: socket.socket) -> None:
         """Accept what waits in the kernel's line."""
         loop, own = asyncio.get_running_loop(), listener.dup()
+        make: Any = self.config.http_protocol_class
         own.setblocking(False)
         try:
             while True:
                 connected, _ = own.accept()
-                await loop.connect_accepted_socket(lambda: self.config.http_protocol_class(  # type: ignore[call-arg]
-                    config=self.config, server_state=self.server_state, app_state={}, _loop=loop), connected)  # fmt: skip
+                protocol_of = partial(make, config=self.config, server_state=self.server_state, app_state={}, _loop=loop)
+                await loop.connect_accepted_socket(protocol_of, connected)
                 await asyncio.sleep(0)
         except OSError:
             return

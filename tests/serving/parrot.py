@@ -16,6 +16,7 @@ from torch import nn
 
 from luban.columns import Columns
 from luban.serving.app import Service
+from luban.serving.watching import Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,5 +78,7 @@ def stand_in(running_: Service, name: str, task: Any, kind: str, examples: list[
     """Put a task of the tests in the place of a bundle's."""
     hosted = running_.shelf.models[name]
     description = {"task": "toy", "labels": None, "signature": {"inputs": {task.config.column: kind}, "target": None}}
-    model = SimpleNamespace(task=task, net=nn.Linear(1, 1), description=description, signature=description["signature"], report={})
-    hosted.opened = dataclasses.replace(hosted.opened, model=model, examples=examples, mergeable=False)
+    model = SimpleNamespace(
+        task=task, net=nn.Linear(1, 1), description=description, signature=description["signature"], report={}, fingerprint={}
+    )
+    hosted.opened = dataclasses.replace(hosted.opened, model=model, examples=examples, watch=Watch(model), mergeable=False)
