@@ -4,8 +4,9 @@ LubanError
 ├── RecipeError   L1xx  exit 2   the recipe or the command line
 ├── DataError     L2xx  exit 3   files, columns, rows, labels
 ├── TrainingError L3xx  exit 4   loss, optimizer, checkpoint, run folder
-├── BundleError   L4xx  exit 5   a bundle or checkpoint folder that is damaged, foreign or of another version
-└── MachineError  L5xx  exit 6   device, memory, disk, a missing extra
+ ├── BundleError   L4xx  exit 5   a bundle or checkpoint folder that is damaged, foreign or of another version
+ ├── MachineError  L5xx  exit 6   device, memory, disk, a missing extra
+ └── RequestError  L6xx  HTTP     a request to the service; see serving/problems.py
 
 Warnings are numbered too (W2xx …): `warn` sends them to the logger `luban`, never to a traceback.
 """

@@ -87,15 +87,21 @@ def answers_of(
 ) -> tuple[pl.DataFrame, tuple[Reject, ...], np.ndarray]:
     """Raw rows in, raw answers out; the rows that could not be read; and the table row each answer stands for."""
     columns = task.encode(table)
+    answers, row = answers_to(task, net, columns, batch_size=batch_size)
+    return answers, columns.rejects, row
+
+
+def answers_to(task: Any, net: nn.Module, columns: Columns, *, batch_size: int = BATCH) -> tuple[pl.DataFrame, np.ndarray]:
+    """The answers to encoded rows, and the table row each stands for."""
     examples = arrange(task, columns, None)
     frames, places = [], []
     for place, _, prediction in predictions(task, net, examples, batch_size=batch_size):
         frames.append(task.answer(prediction))
         places.append(place)
     if not frames:
-        return pl.DataFrame(), columns.rejects, np.zeros(0, np.int64)
+        return pl.DataFrame(), np.zeros(0, np.int64)
     order = np.argsort(np.concatenate(places), kind="stable")
-    return pl.concat(frames)[order], columns.rejects, examples.row
+    return pl.concat(frames)[order], examples.row
 
 
 def move(batch: Any, device: torch.device) -> Any:

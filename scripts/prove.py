@@ -32,7 +32,7 @@ WORDS: dict[str, Any] = {
         "Bit by bit means: on the same machine, versions and number of threads, and bounded by epochs or steps. Under a budget of time the "
         "learning rate follows the clock.",
         "head": "| promise | command |",
-        "training": "Training", "data": "Data", "bundle": "Bundles and recipes",
+        "training": "Training", "data": "Data", "bundle": "Bundles and recipes", "service": "The service",
     },
     "zh": {
         "title": "承诺",
@@ -40,7 +40,7 @@ WORDS: dict[str, Any] = {
         "`python scripts/prove.py kill disk` 只运行英文文字中含有这些词的承诺。\n\n"
         "“逐比特相同”的前提是：同一台机器、相同的版本和线程数，并以轮数或步数为界。以时间为预算时，学习率随时钟变化。",
         "head": "| 承诺 | 命令 |",
-        "training": "训练", "data": "数据", "bundle": "模型包与配方",
+        "training": "训练", "data": "数据", "bundle": "模型包与配方", "service": "服务",
     },
 }  # fmt: skip
 

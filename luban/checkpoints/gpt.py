@@ -281,6 +281,6 @@ def theirs(tensors: Mapping[str, Tensor], config: Gpt.Config, family: str) -> di
     """Our tensors under their names."""
     found = {}
     for rule in rules(config, family):
-        tensor = torch.cat([tensors[name] for name in rule.ours]) if len(rule.ours) > 1 else tensors[rule.ours[0]]
+        tensor = torch.cat([tensors[name] for name in rule.ours]) if len(rule.ours) != 1 else tensors[rule.ours[0]]
         found[rule.theirs] = (tensor.T if rule.turned else tensor).contiguous()
     return found

@@ -37,6 +37,8 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
     if out and out.suffix.lower() not in FORMATS:
         raise RecipeError("L193", tr("answers are written as csv, jsonl or parquet"), where="--out", received=out.suffix, allowed=FORMATS)
     model = luban.load(bundle)
+    if out and data and data != "-" and in_blocks(model, bundle, Path(data), out):
+        return
     rows, lines = rows_of(model, data, texts)
     answers = model.answers(rows)
     if lines is not None:
@@ -51,6 +53,18 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
         show_lines(answers, texts)
     else:
         click.echo(answers.write_ndjson(), nl=False)
+
+
+def in_blocks(model: Any, bundle: Path, path: Path, out: Path) -> bool:
+    """Answer a file that is larger than memory likes; whether it was one."""
+    from luban.run import answering
+
+    if not answering.is_large(path):
+        return False
+    rows = answering.answer_file(model, bundle, path, out)
+    if rows is not None:
+        click.echo(str(out))
+    return rows is not None
 
 
 def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.DataFrame, list[int] | None]:

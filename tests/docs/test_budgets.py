@@ -8,10 +8,23 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "polars", "pydantic", "numpy", "sklearn", "PIL", "tokenizers", "rich", "jinja2")
+HEAVY = (
+    "torch",
+    "polars",
+    "pydantic",
+    "numpy",
+    "sklearn",
+    "PIL",
+    "tokenizers",
+    "rich",
+    "jinja2",
+    "fastapi",
+    "uvicorn",
+    "prometheus_client",
+)
 CORE = {
-    "annotated-types", "click", "jinja2", "markupsafe", "numpy", "pillow", "polars", "pydantic", "rich", "safetensors", "scikit-learn", "scipy", "threadpoolctl",
-    "tokenizers", "torch",
+    "annotated-types", "click", "fastapi", "jinja2", "markupsafe", "numpy", "pillow", "polars", "prometheus-client", "pydantic", "rich", "safetensors",
+    "scikit-learn", "scipy", "threadpoolctl", "tokenizers", "torch", "uvicorn",
 }  # fmt: skip
 
 

@@ -1,0 +1,172 @@
+"""Requests answered together: they wait in a bounded line, and one thread for each model takes as many as stand there.
+
+Under load the batch grows by itself, for others come while one is computed; alone, a request never waits for company. Who has left, and who has
+waited too long, is not computed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from luban.errors import logger
+from luban.serving import problems
+from luban.serving.body import Gone, Receive
+from luban.serving.pace import Pace
+from luban.serving.rows import Rows
+from luban.serving.settings import Limits
+
+WATCH_S = 0.05  # after which somebody looks whether the client is still there
+Answer = Callable[[list[Rows]], list[Any]]  # answers, or an exception, one for each request
+
+
+@dataclass(eq=False)
+class Work:
+    """One request's rows, and whom to tell."""
+
+    rows: Rows
+    until: float  # time.monotonic
+    future: asyncio.Future[Any]
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for it, or not any more."""
+        return self.future.done() or time.monotonic() > self.until
+
+
+class Batcher:
+    """The line in front of one model. `submit` belongs to the loop, `answer` runs in a thread of its own."""
+
+    def __init__(self, answer: Answer, limits: Limits, *, name: str, seen: Callable[[int, int, float], None] = lambda *_: None) -> None:
+        self.answer, self.limits, self.seen = answer, limits, seen
+        self.line: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.held: Any = None  # taken from the line, and left for the next batch
+        self.requests, self.rows = 0, 0  # admitted and not yet answered; counted by the loop alone
+        self.pace, self.request_s = Pace(), 0.0  # seconds of the loop for one request, told from outside
+        self.crowd = False
+        self.thread = threading.Thread(target=self.work, name=f"batch-{name}", daemon=True)
+        self.thread.start()
+
+    def admit(self) -> None:
+        """Raises RequestError L612 where one more could not be answered in time."""
+        wait_s = self.pace.wait(self.rows + 1, self.limits.batch_rows) + self.requests * self.request_s
+        late = wait_s > self.limits.wait_s and self.requests >= self.limits.always
+        if late or self.requests >= self.limits.waiting:
+            raise problems.overloaded(round(wait_s))
+
+    async def submit(self, rows: Rows, within_s: float, receive: Receive | None = None) -> Any:
+        """The answers to these rows. Raises RequestError L612, L615, and Gone where `receive` says that the client left."""
+        self.admit()
+        loop = asyncio.get_running_loop()
+        work = Work(rows, time.monotonic() + within_s, loop.create_future())
+        timers = [loop.call_later(within_s, expire, work)]
+        watching: list[asyncio.Task[None]] = []
+        if receive is not None:
+            timers.append(loop.call_later(WATCH_S, lambda: watching.append(loop.create_task(watch(work, receive)))))
+        self.requests += 1
+        self.rows += rows.count
+        self.line.put(work)
+        try:
+            return await work.future
+        finally:
+            for timer in (*timers, *watching):
+                timer.cancel()
+            self.requests -= 1
+            self.rows -= rows.count
+
+    def stop(self) -> None:
+        """Let the thread end once the line is empty."""
+        self.line.put(STOP)
+        self.thread.join(self.limits.drain_s)
+
+    def work(self) -> None:
+        """Batch after batch, until told to stop."""
+        while True:
+            batch, last = self.take()
+            if batch:
+                self.run(batch)
+            if last:
+                return
+
+    def take(self) -> tuple[list[Work], bool]:
+        """As many requests as fit together, without those that nobody waits for; and whether they are the last."""
+        first = self.held or self.line.get()
+        self.held = None
+        if first is STOP:
+            return [], True
+        batch, rows, size = [first], first.rows.count, first.rows.bytes
+        while (more := self.company(first)) is not None:
+            if more is STOP:
+                return wanted(batch), True
+            rows, size = rows + more.rows.count, size + more.rows.bytes
+            if rows > self.limits.batch_rows or size > self.limits.batch_bytes:
+                self.held = more
+                break
+            batch.append(more)
+        self.crowd = len(batch) > 1
+        return wanted(batch), False
+
+    def company(self, first: Any) -> Any:
+        """Another request that stands there, or comes within the time a batch may wait where the last one had company."""
+        try:
+            return self.line.get_nowait()
+        except queue.Empty:
+            left = first.asked + self.limits.linger_s - time.monotonic()
+        if not self.crowd or left <= 0:
+            return None
+        try:
+            return self.line.get(timeout=left)
+        except queue.Empty:
+            return None
+
+    def run(self, batch: list[Work]) -> None:
+        """Answer, and tell each loop once."""
+        begun = time.monotonic()
+        try:
+            answers = self.answer([work.rows for work in batch])
+        except Exception as error:  # noqa: BLE001 whoever waits must be told, whatever it was
+            logger.error("%s: %s", self.thread.name, type(error).__name__)
+            answers = [error] * len(batch)
+        seconds, count = time.monotonic() - begun, sum(work.rows.count for work in batch)
+        self.pace.learn(count, seconds)
+        self.seen(len(batch), count, seconds)
+        batch[0].future.get_loop().call_soon_threadsafe(deliver, batch, answers)
+
+
+STOP = object()
+
+
+def wanted(batch: list[Work]) -> list[Work]:
+    """Those that somebody still waits for."""
+    return [work for work in batch if not work.idle]
+
+
+async def watch(work: Work, receive: Receive) -> None:
+    """Nobody waits once the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if not work.future.done():
+        work.future.set_exception(Gone())
+
+
+def expire(work: Work) -> None:
+    """Its time is over."""
+    if not work.future.done():
+        work.future.set_exception(problems.expired())
+
+
+def deliver(batch: list[Work], answers: list[Any]) -> None:
+    """On the loop: each future its answer."""
+    for work, answer in zip(batch, answers, strict=True):
+        if work.future.done():
+            continue
+        if isinstance(answer, BaseException):
+            work.future.set_exception(answer)
+        else:
+            work.future.set_result(answer)

@@ -1,0 +1,139 @@
+"""OpenAPI 3.1 of what is served now: each model's route with the columns it reads, its answers, and an example that was answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import luban
+from luban.bundle import golden
+from luban.serving.hosted import Hosted
+from luban.serving.settings import Limits
+
+if TYPE_CHECKING:
+    from luban.serving.app import Service
+
+Schema = dict[str, Any]
+JSON = "application/json"
+MOST_NAMES = 200
+PROBLEMS = {
+    "400": "Not HTTP, not JSON, or a parameter that is not supported", "401": "A key is wanted", "403": "A page of a foreign origin asks",
+    "404": "No such model or address", "408": "Too slow", "413": "Too large", "415": "Another type of body", "421": "Another host",
+    "422": "Cells or JSON that the model cannot read", "429": "Too many requests; see Retry-After",
+    "503": "Stopping, or out of time; see Retry-After",
+}  # fmt: skip
+
+
+def describe(service: Service) -> Schema:
+    """The whole document."""
+    paths: dict[str, Any] = {path: {"get": plain(path, what)} for path, what in PLAIN.items()}
+    for hosted in service.shelf.models.values():
+        paths[f"/v1/predict/{quote(hosted.name)}"] = {"post": predicting(hosted, service.limits)}
+    document: Schema = {
+        "openapi": "3.1.0",
+        "info": {"title": "Luban", "version": luban.__version__, "description": "Bundles as a service."},
+        "paths": paths,
+        "components": {"schemas": {"Problem": PROBLEM}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    }
+    return document | ({"security": [{"key": []}]} if service.keys else {})
+
+
+PLAIN = {
+    "/health/live": "Whether the process runs", "/health/ready": "Whether requests are wanted", "/metrics": "Prometheus metrics",
+    "/v1/models": "The models that are served",
+}  # fmt: skip
+
+
+def plain(path: str, what: str) -> Schema:
+    """A route without a body."""
+    media = "text/plain" if path == "/metrics" else JSON
+    responses = {"200": {"description": what, "content": {media: {"schema": {"type": "string" if path == "/metrics" else "object"}}}}}
+    return {"summary": what, "operationId": path.strip("/").replace("/", "_"), "responses": responses | refusals("401", "421", "503")}
+
+
+def predicting(hosted: Hosted, limits: Limits) -> Schema:
+    """The route of one model."""
+    opened, row = hosted.opened, row_of(hosted, limits)
+    one = {"type": "object", "properties": {"row": row, "deadline_ms": DEADLINE}, "required": ["row"], "additionalProperties": False}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": limits.rows}
+    many = {"type": "object", "properties": {"rows": rows, "deadline_ms": DEADLINE}, "required": ["rows"], "additionalProperties": False}
+    content: Schema = {JSON: {"schema": {"oneOf": [one, many]}}}
+    if opened.examples:
+        content[JSON]["examples"] = {"one row": {"value": {"row": golden.to_json(opened.examples[0]["input"])}}}
+    if "image" in hosted.inputs.values() or "audio" in hosted.inputs.values():
+        fields = {
+            name: {"type": "string", "format": "binary"} if kind in ("image", "audio") else {"type": "string"}
+            for name, kind in hosted.inputs.items()
+        }
+        content["multipart/form-data"] = {"schema": {"type": "object", "properties": fields, "required": list(hosted.inputs)}}
+    return {
+        "summary": f"Answers of {hosted.name} ({opened.model.description['task']})",
+        "operationId": f"predict_{hosted.name}",
+        "requestBody": {"required": True, "content": content},
+        "responses": {"200": answer_of(hosted), **refusals(*(code for code in PROBLEMS if code != "403"))},
+    }
+
+
+def row_of(hosted: Hosted, limits: Limits) -> Schema:
+    """A row: every column of the signature must be there, null where it is missing; others are not looked at."""
+    specs = (hosted.opened.model.task.state or {}).get("inputs", {})
+    cells = {name: cell(kind, specs.get(name, {}), limits) for name, kind in hosted.inputs.items()}
+    return {"type": "object", "properties": cells, "required": list(cells)}
+
+
+def cell(kind: str, spec: Any, limits: Limits) -> Schema:
+    """What a cell of this kind may be."""
+    if kind == "number":
+        return {"type": ["number", "null"], "description": "a number"}
+    if kind == "category":
+        names = spec.get("names", []) if isinstance(spec, dict) else []
+        known = {"examples": names[:3], "x-known": names} if 0 < len(names) <= MOST_NAMES else {}
+        return {
+            "type": ["string", "number", "boolean", "null"],
+            "description": "a name; one never seen in training is taken as such",
+        } | known
+    if kind == "date":
+        return {"type": ["string", "null"], "description": "a date as in the training data"}
+    if kind == "tags":
+        return {"type": ["array", "string", "null"], "items": {"type": "string"}}
+    if kind == "series":
+        step = {"type": "array", "items": {"type": "number"}}
+        return {"type": "array", "items": {"anyOf": [{"type": "number"}, step]}, "minItems": 1}
+    if kind in ("image", "audio"):
+        data = {"base64": {"type": "string", "contentEncoding": "base64"}}
+        return {"type": "object", "properties": data, "required": ["base64"], "additionalProperties": False}
+    if kind == "text":
+        return {"type": ["string", "null"], "maxLength": limits.characters}
+    return {}
+
+
+def answer_of(hosted: Hosted) -> Schema:
+    """What comes back, with an answer that the bundle holds."""
+    facts = {"model": {"type": "string"}, "version": {"type": "string"}, "answer": {}, "answers": {"type": "array"}}
+    content: Schema = {"schema": {"type": "object", "properties": facts, "required": ["model", "version"]}}
+    if hosted.opened.examples:
+        content["example"] = {"model": hosted.name, "version": hosted.opened.version, "answer": hosted.opened.examples[0]["answer"]}
+    return {"description": "One answer a row, in order", "content": {JSON: content}}
+
+
+def refusals(*codes: str) -> Schema:
+    """The same body for each."""
+    body = {JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {code: {"description": PROBLEMS[code], "content": body} for code in codes}
+
+
+DEADLINE: Schema = {"type": "number", "exclusiveMinimum": 0, "description": "Milliseconds within which an answer is of use"}
+PROBLEM: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "request_id"],
+            "properties": {
+                "message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]}, "code": {"type": "string"},
+                "request_id": {"type": "string"}, "details": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}  # fmt: skip
