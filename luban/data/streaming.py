@@ -96,7 +96,7 @@ def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], 
     with workbench(folder, DISK * size) as place:
         records = place / "records"
         records.mkdir()
-        used = [name for name in (*recipe.inputs, whole.target_of(recipe)) if name] if recipe.inputs else None
+        used = [name for name in (*recipe.inputs, whole.target_of(recipe), *whole.own_columns(recipe)) if name] if recipe.inputs else None
         rows, source = spool(recipe.data, recipe.reading, records, block_size(room), base=recipe.base, used=used, check=check)
         recipe = whole.complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
         made = stored(recipe, rows, source, place, room, check, heard)
@@ -237,7 +237,7 @@ def split_columns(recipe: Recipe) -> list[str]:
 def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: float, room: int) -> Sample:
     """All rows where a share of the room holds them; else a keyed, uniform sample, and the first training row of every label."""
     share = room * FIT_SHARE / max(1.0, size)
-    if share >= 1:
+    if share >= 1 or getattr(recipe.make_task(), "fits_whole", False):
         return Sample(np.arange(len(parts)), len(parts))
     chosen = keys(np.arange(len(parts)), recipe.training.seed + 1) < np.uint64(share * (2**64 - 1))
     target = whole.target_of(recipe)

@@ -64,6 +64,8 @@ class Trainer:
         net: nn.Module = self.task.build()
         if hasattr(self.task, "start"):
             self.task.start(net)
+        if hasattr(self.task, "remember"):
+            self.task.remember(net, self.examples)
         return net.to(self.device)
 
     def run(self, until: int | None = None) -> Trainer:

@@ -28,6 +28,7 @@ from luban.draw import Draw
 from luban.evaluation.metrics import find
 from luban.predicting import marks_of
 from luban.tasks.classification import Classification
+from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.training.distributed import share
 from luban.training.loop import Trainer
@@ -296,6 +297,27 @@ SOLVED = (
     regression("linear", {"kind": "linear"}, solved=True),
     regression("boosted", {"kind": "boosted", "rounds": 23, "leaves": 5, "min_leaf": 3}, solved=True),
 )
+
+
+def recommendation(name: str, **options: Any) -> Case:
+    """A case of lists; a net that says the same of all names items by chance."""
+    model = {"kind": name.replace("-", "_"), "size": "tiny"} | options.pop("model", {})
+    task = Recommendation(Recommendation.Config(user="user", item="item", time="time", model=model))
+    score = metric("recall_at_10")
+    options = {"rows": 1100, "floor": 0.8, "solved": True, "chance": lambda marks: score(marks) - 2 * 10 / 31} | options
+    return Case(f"recommendation-{name}", task, demo(task), score, **options)
+
+
+RECOMMENDERS = (
+    recommendation("popularity", floor=0.0, chance=None),
+    recommendation("item-knn"),
+    recommendation("user-knn"),
+    recommendation("ease", model={"penalty": 5.0}),
+    recommendation("rlae", model={"penalty": 5.0}),
+    recommendation("ials"),
+    recommendation("blend", model={"penalty": 5.0}),
+    recommendation("bpr", solved=False, steps=150, settings={"learning_rate": 0.05}, overfits=True),
+)
 TOYS = (
     Case(
         "gan",
@@ -340,5 +362,5 @@ TOYS = (
         chance=lambda marks: contrastive.recall_at_1(marks) - 1 / len(marks),
     ),
 )
-CASES = {case.name: case for case in (*NETWORKS, *SOLVED, *TOYS)}
+CASES = {case.name: case for case in (*NETWORKS, *SOLVED, *RECOMMENDERS, *TOYS)}
 STEPPED = {name: case for name, case in CASES.items() if not case.solved}

@@ -35,12 +35,12 @@ from cases import (
 )
 from torch import nn
 
-from luban import catalog
 from luban.columns import Columns
 from luban.data.prepare import prepare as prepare_files
 from luban.data.splits import TEST, TRAIN
 from luban.draw import Draw
 from luban.errors import RecipeError
+from luban.evaluation.metrics import find
 from luban.predicting import answers_of, marks_of
 from luban.recipe import parse
 from luban.schema import validate
@@ -428,7 +428,7 @@ def test_an_unknown_setting_names_the_nearest(case: Case) -> None:
     assert caught.value.nearest() == name
 
 
-@pytest.mark.parametrize("task", catalog.entries("tasks"))
+@pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize(
     ("change", "near"),
     [
@@ -450,6 +450,31 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[st
         parse(whole | change)
     assert caught.value.nearest() == near
     assert near in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [
+        ({"task": {"kind": "recommendation", "usre": "a"}}, "user"),
+        ({"training": {"epoch": 3}}, "epochs"),
+        ({"model": {"kind": "ease", "penaltie": 3.0}}, "penalty"),
+        ({"model": {"kind": "eese"}}, "ease"),
+        ({"model": {"kind": "ials", "size": "smal"}}, "small"),
+        ({"split": {"by": "ratoi"}}, "ratio"),
+        ({"evaluation": {"metrics": ["ndgc_at_10"]}}, "ndcg_at_10"),
+    ],
+)
+def test_an_unknown_key_of_a_recommender_names_the_nearest(change: dict[str, Any], near: str) -> None:
+    whole = {"task": "recommendation", "data": "a.csv"}
+    parse(whole)
+    with pytest.raises(RecipeError) as caught:
+        found_metrics(parse(whole | change))
+    assert caught.value.nearest() == near
+
+
+def found_metrics(recipe: Any) -> list[Any]:
+    """The metrics it names."""
+    return [find(name) for name in recipe.evaluation.metrics]
 
 
 @every
