@@ -47,7 +47,7 @@ def examples_of(task: Any, table: pl.DataFrame, parts: np.ndarray, part: int, pr
     kept = np.flatnonzero(parts <= part)
     of_row = parts[kept]
     if part == TRAIN:
-        return arrange(rows.take(kept), None)
+        return arrange(rows.take(kept), np.ones(len(kept), bool))
     return arrange(rows.take(kept), of_row == part, profile=of_row == TRAIN if profile == "training" else of_row < part)
 
 

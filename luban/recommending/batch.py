@@ -12,7 +12,7 @@ from luban.columns import Columns, Ragged
 from luban.draw import Draw
 from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER
 
-TRIES = 4  # draws of an item that the user never met
+TRIES = 8  # draws of an item that the user never met
 
 
 @dataclass(frozen=True)
