@@ -163,7 +163,8 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     if parts is None:
         parts = divide(source.table, splitting_of(recipe), target=target_of(recipe), seed=recipe.training.seed, given=source.splits)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], by=divided_by(recipe, source))
+    looked = {"by": divided_by(recipe, source), "own": columns_of(recipe)}
+    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], **looked)
     for finding in findings:
         if not is_known(finding, recipe):
             finding.emit()

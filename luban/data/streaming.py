@@ -205,7 +205,8 @@ def build(
     sample = sample_of(recipe, source.table, parts, rows.bytes * len(names) / len(rows.schema), room)
     table = rows.take(sample.rows, names)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    findings = checks(table, kinds, whole.target_of(recipe), parts[sample.rows], recipe.task["kind"])
+    own = whole.columns_of(recipe)
+    findings = checks(table, kinds, whole.target_of(recipe), parts[sample.rows], recipe.task["kind"], own=own)
     for finding in findings:
         if not whole.is_known(finding, recipe):
             finding.emit()

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
 ROLE, TAKES = "recommender", ()
-SIZES = {"tiny": {"factors": 16}, "small": {"factors": 64}, "base": {"factors": 256}}
+SIZES = {"tiny": {"factors": 16}, "small": {"factors": 128}, "base": {"factors": 256}}
 
 
 class Bpr(nn.Module):
     """A vector a user, a vector and a bias an item."""
 
     objective = "pairwise"
-    learning_rate = 5e-3
-    weight_decay = 0.05
-    epochs = 100
+    learning_rate = 1e-2
+    weight_decay = 0.7
+    epochs = 80
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """The factors."""
 
-        factors: Annotated[int, Gt(0), Le(4096)] = 64
+        factors: Annotated[int, Gt(0), Le(4096)] = 128
         """Width of the vectors."""
         scale: Annotated[float, Gt(0), Le(10)] = 0.1
         """Standard deviation of the first values."""

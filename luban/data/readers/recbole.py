@@ -1,4 +1,4 @@
-"""RecBole's atomic files: tab-separated, each column named with its type; beside `X.inter` the columns of `X.user` and `X.item` are joined."""
+"""RecBole's atomic files: tab-separated, each column named with its type."""
 
 from __future__ import annotations
 
