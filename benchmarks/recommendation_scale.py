@@ -55,7 +55,9 @@ def ials(histories: Ragged, items: int, options: Any) -> dict[str, float]:
     torch.manual_seed(0)
     begun, damping = time.perf_counter(), {"unobserved": 0.3, "penalty": 0.3, "exponent": 0.5}
     item = None
-    for _, found in factorise(users, turned, factors=options.factors, sweeps=options.sweeps, block=options.factors, scale=0.1, **damping):
+    for _, found in factorise(
+        users, turned, factors=options.factors, sweeps=options.sweeps, block=options.factors, steps=3, scale=0.1, **damping
+    ):
         item = found
     fitted = time.perf_counter() - begun
     begun = time.perf_counter()

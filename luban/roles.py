@@ -62,6 +62,9 @@ class Sizes:
     users: int
     items: int
     pairs: int  # of user and item in the training rows
+    content: Any = None  # `inputs(items)`, what describes some items: column -> what its kind's collate gives; None = nothing does
+    encoders: tuple[Any, ...] = ()  # of the content, built by the task
+    counts: Any = None  # (items,) users of each in the training rows
 
 
 class Histories(Protocol):

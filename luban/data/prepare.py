@@ -161,7 +161,7 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     fold = parts is not None
     task = recipe.make_task()
     if parts is None:
-        parts = divide(source.table, splitting_of(recipe), target=target_of(recipe), seed=recipe.training.seed, given=source.splits)
+        parts = parts_of(recipe, source.table, source.splits)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
     looked = {"by": divided_by(recipe, source), "own": columns_of(recipe)}
     findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], **looked)
@@ -181,6 +181,18 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN)).lazy()
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+def parts_of(recipe: Recipe, table: pl.DataFrame, given: np.ndarray | None) -> np.ndarray:
+    """(N,) the split of each row; rows that happened to nobody, but say what something is, are known from the start."""
+    task, split = recipe.make_task(), splitting_of(recipe)
+    about = task.described(table) if hasattr(task, "described") else np.zeros(len(table), bool)
+    settings = {"target": target_of(recipe), "seed": recipe.training.seed}
+    if not about.any():
+        return divide(table, split, **settings, given=given)
+    parts = np.full(len(table), TRAIN, np.int8)
+    parts[~about] = divide(table.filter(pl.Series(~about)), split, **settings, given=None if given is None else given[~about])
+    return parts
 
 
 def divided_by(recipe: Recipe, source: Source) -> str:

@@ -171,9 +171,7 @@ def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: in
 
 def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.ndarray:
     """The latest rows are the test, those before them the validation; rows of one instant stay together."""
-    times = table[order]
-    if times.null_count():
-        raise DataError("L222", tr("{n} rows have no time", n=times.null_count()), where=order, fix=tr("fill them or drop them before"))
+    times = in_order(table[order])
     rank = times.rank("min").to_numpy() - 1
     if rank.max() == 0:
         warn("W220", tr("every row has the same time; the split by time is empty"), where=order)
@@ -184,15 +182,25 @@ def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.nda
     )
 
 
+def in_order(times: pl.Series) -> pl.Series:
+    """The moments as values that rise with time: texts that all read as dates are dates. Raises DataError L222 where one is missing."""
+    if times.null_count():
+        raise DataError(
+            "L222", tr("{n} rows have no time", n=times.null_count()), where=times.name, fix=tr("fill them or drop them before")
+        )
+    if times.dtype != pl.String:
+        return times
+    from luban.kinds.date import guess_format, parse  # imports torch, which dividing does without
+
+    instants = parse(times, guess_format(times))
+    return times if instants.null_count() else instants
+
+
 def by_last(table: pl.DataFrame, split: Splitting, shares: dict[int, float]) -> np.ndarray:
     """In each group by itself: its last rows are the test, those before them the validation; a group of fewer than three rows trains."""
     rows = table.select(place=pl.int_range(pl.len()))
     if split.order is not None:
-        times = table[need(table, split.order, "order")]
-        if times.null_count():
-            raise DataError(
-                "L222", tr("{n} rows have no time", n=times.null_count()), where=split.order, fix=tr("fill them or drop them before")
-            )
+        times = in_order(table[need(table, split.order, "order")])
         rows = rows.with_columns(time=times).sort("time", maintain_order=True)
     places = rows["place"].to_numpy()
     codes = np.zeros(len(table), np.int64)

@@ -28,7 +28,7 @@ from luban.data.inference import SAMPLE
 from luban.data.readers import suffix_of
 from luban.data.reading import locate
 from luban.data.source import Source
-from luban.data.splits import NAMES, TRAIN, divide, keys
+from luban.data.splits import NAMES, TRAIN, keys
 from luban.data.spool import Held, Spool, spool
 from luban.errors import DataError, say, warn
 from luban.messages import tr
@@ -200,7 +200,7 @@ def build(
     """Split, check, fit, encode; the examples, mapped from files in `place`, and what the store says of them."""
     narrow = [name for name in split_columns(recipe) if name in rows.schema and not rows.schema[name].is_nested()]
     source = replace(source, table=rows.narrow(narrow)) if narrow else source
-    parts = divide(source.table, whole.splitting_of(recipe), target=whole.target_of(recipe), seed=recipe.training.seed, given=source.splits)
+    parts = whole.parts_of(recipe, source.table, source.splits)
     names = whole.used_columns(recipe, rows.empty())
     sample = sample_of(recipe, source.table, parts, rows.bytes * len(names) / len(rows.schema), room)
     table = rows.take(sample.rows, names)
@@ -232,7 +232,7 @@ def split_columns(recipe: Recipe) -> list[str]:
     """Columns that the split and the counts of labels look at."""
     split, target = whole.splitting_of(recipe), whole.target_of(recipe)
     labels = target if split.by == "stratified" or recipe.task["kind"] == "classification" else None
-    return [name for name in dict.fromkeys((labels, split.group, split.order)) if name]
+    return [name for name in dict.fromkeys((labels, split.group, split.order, *whole.own_columns(recipe))) if name]
 
 
 def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: float, room: int) -> Sample:

@@ -45,7 +45,9 @@ class Ials(nn.Module):
         exponent: Annotated[float, Ge(0), Le(2)] = 0.5
         """ν of the frequency: 0 = every row alike, 1 = by its count."""
         block: Annotated[int, Gt(0), Le(4096)] = 128
-        """Dimensions solved together; time grows with its square."""
+        """Dimensions solved together where `steps` is 0; time grows with its square."""
+        steps: Annotated[int, Ge(0), Le(100)] = 3
+        """Conjugate gradients in each sweep, from where the last one ended; 0 = exactly, or block by block."""
         scale: Annotated[float, Gt(0), Le(10)] = 0.1
         """Standard deviation of the first vectors' length."""
 
@@ -61,7 +63,7 @@ class Ials(nn.Module):
         users, config = matrix(batches, len(self.item)), self.config
         items = users.tocsc()
         spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, items)]
-        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.block, "scale": config.scale}
+        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.block, "steps": config.steps, "scale": config.scale}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:
                 self.item.copy_(item)

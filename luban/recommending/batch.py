@@ -26,6 +26,7 @@ class Batch:
     hidden: Tensor  # (S, 2) int64 user of the batch and item: met, and not in the history
     target: Tensor  # (B, K) int64 codes, below -1 = never seen in training, -1 = none
     recall: Tensor  # (B,) bool: what training knows of the user belongs to the history
+    positive: Tensor  # (B, P) int64 items drawn from each history, to be told from the rest of it; (B, 0) where none is wanted
     negative: Tensor  # (E,) int64 items the user never met, -1 = none was drawn; (0,) where nothing is learnt
 
     @property
@@ -54,7 +55,7 @@ class Batch:
         return out
 
 
-def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool) -> Batch:
+def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0) -> Batch:
     """Tensors; for those that are learnt from one item for each of a history that its user never met, keyed by example and place."""
     history, target = examples[HISTORY], examples[TARGET]
     shunned = examples[SHUNNED]
@@ -69,8 +70,17 @@ def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool) -
         hidden=tensor(hidden),
         target=tensor(target.pad(-1, width=int(target.lengths.max(initial=0)))),
         recall=torch.from_numpy(np.array(examples[RECALL], bool)),
+        positive=tensor(some(history, draw, pairs if learnt_from else 0)),
         negative=tensor(drawn),
     )
+
+
+def some(history: Ragged, draw: Draw, count: int) -> np.ndarray:
+    """(B, P) items of each history, drawn with replacement."""
+    if not count or not len(history.values):
+        return np.zeros((len(history), count), np.int64)
+    place = draw.integers("positive", 2**40, count) % np.maximum(1, history.lengths)[:, None]
+    return history.values[np.minimum(history.starts[:, None] + place, len(history.values) - 1)]
 
 
 def tensor(values: np.ndarray) -> Tensor:

@@ -29,14 +29,14 @@ def facts(rows: Columns, num_items: int) -> dict[str, Any]:
 
 
 def thirds(rows: Columns, counts: Array) -> Array:
-    """(I,) 0 … 2, by the first moment an item was met; without time by how many took it, most first."""
+    """(I,) 0 … 2, by the first moment an item was met; without time by how many took it, most first; 3 for one that is only described."""
     first = -counts.astype(np.float64)
     if TIME in rows:
         first = np.full(len(counts), np.inf)
         np.minimum.at(first, np.asarray(rows[ITEM]), np.asarray(rows[TIME]))
-    rank = np.unique(first, return_inverse=True)[1].reshape(-1)
-    place = np.searchsorted(np.sort(rank), rank)
-    return 3 * place // max(1, len(counts))
+    met = counts > 0
+    place = np.searchsorted(np.sort(first[met]), first)
+    return np.where(met, 3 * place // max(1, int(met.sum())), COLD)
 
 
 def counts(state: dict[str, Any]) -> Array:

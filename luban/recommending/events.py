@@ -29,6 +29,7 @@ class Names:
     lowest: float | None = None  # of the weights
     highest: float | None = None
     at_least: float | None = None
+    described: bool = False  # whether a row without a user describes its item
 
     @property
     def all(self) -> dict[str, str]:
@@ -66,18 +67,28 @@ def encode(table: pl.DataFrame, names: Names, state: dict[str, Any]) -> Columns:
         return Columns({USER: user, ITEMS: listed(table[names.item], state)}, np.arange(len(table)))
     columns = Columns({USER: user, ITEM: ids.encode(table[names.item], state["items"])}, np.arange(len(table)))
     faults: dict[int, Reject] = {}
+    about = describes(table, names)
     if has_user:
-        add(faults, user == ids.NONE, names.user, tr("no user"), table)
+        add(faults, (user == ids.NONE) & ~about, names.user, tr("no user"), table)
     add(faults, columns[ITEM] == ids.NONE, names.item, tr("no item"), table)
     data = dict(columns.data)
     if names.time and names.time in table.columns:
         data[TIME] = when = moments(table[names.time], state["time_format"])
-        add(faults, np.isnan(when), names.time, tr("no time"), table)
+        add(faults, np.isnan(when) & ~about, names.time, tr("no time"), table)
     if names.weight and names.weight in table.columns:
-        data[WEIGHT] = weights(table, names, faults)
-    kept = np.setdiff1d(np.arange(len(table)), list(faults))
-    out = Columns(data, np.arange(len(table))).take(kept) if faults else Columns(data, np.arange(len(table)))
+        data[WEIGHT] = weights(table, names, faults, about)
+    kept = np.setdiff1d(np.flatnonzero(~about), list(faults))
+    out = Columns(data, np.arange(len(table)))
+    out = out.take(kept) if len(kept) < len(table) else out
     return Columns(out.data, out.row, rejects=tuple(faults[place] for place in sorted(faults)))
+
+
+def describes(table: pl.DataFrame, names: Names) -> Array:
+    """(N,) rows that say what an item is, not that somebody took it: an item, and neither user nor time nor weight."""
+    if not names.described or names.user not in table.columns:
+        return np.zeros(len(table), bool)
+    silent = [table[column].is_null().to_numpy() for column in (names.user, names.time, names.weight) if column in table.columns]
+    return np.logical_and.reduce([*silent, table[names.item].is_not_null().to_numpy()])
 
 
 def add(faults: dict[int, Reject], wrong: Array, column: str, reason: str, table: pl.DataFrame) -> None:
@@ -100,11 +111,11 @@ def moments(series: pl.Series, layout: str) -> Array:
     return parse(series, layout).dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
-def weights(table: pl.DataFrame, names: Names, faults: dict[int, Reject]) -> Array:
+def weights(table: pl.DataFrame, names: Names, faults: dict[int, Reject], about: Array) -> Array:
     """(N,) float32, 0 = seen but not liked."""
     values = table[names.weight].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
     low, high = -np.inf if names.lowest is None else names.lowest, np.inf if names.highest is None else names.highest
-    add(faults, ~np.isfinite(values), names.weight, tr("no weight"), table)
+    add(faults, ~np.isfinite(values) & ~about, names.weight, tr("no weight"), table)
     add(faults, (values < low) | (values > high), names.weight, tr("a weight outside {low} … {high}", low=low, high=high), table)
     if names.at_least is not None:
         return (values >= names.at_least).astype(np.float32)

@@ -5,8 +5,6 @@ The table of names is kept in the state, sorted and packed, so that ten million 
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -15,6 +13,7 @@ import numpy as np
 import polars as pl
 from annotated_types import Ge, Le
 
+from luban.bounded import deflated, inflated
 from luban.columns import Array
 from luban.errors import DataError
 from luban.messages import tr
@@ -61,16 +60,7 @@ def fit(series: pl.Series) -> Packed:
 
 def packed(kind: str, count: int, raw: bytes) -> Packed:
     """JSON: the bytes deflated and written in base64."""
-    return {"kind": kind, "count": count, "size": len(raw), "packed": base64.b64encode(zlib.compress(raw, 6)).decode()}
-
-
-def unpack(spec: Packed) -> bytes:
-    """The bytes again, never more than the spec says. Raises ValueError for what is not such."""
-    inflate = zlib.decompressobj()
-    raw = inflate.decompress(base64.b64decode(spec["packed"], validate=True), spec["size"] + 1)
-    if len(raw) != spec["size"] or inflate.unconsumed_tail:
-        raise ValueError(tr("a packed table has another length than it says"))
-    return raw
+    return {"kind": kind, "count": count, "size": len(raw), "packed": deflated(raw)}
 
 
 def names_of(spec: Packed) -> pl.Series:
@@ -81,7 +71,7 @@ def names_of(spec: Packed) -> pl.Series:
 @lru_cache(maxsize=8)
 def table(kind: str, count: int, size: int, text: str) -> pl.Series:
     """The names; kept, because they are looked up again and again."""
-    raw = unpack({"size": size, "packed": text})
+    raw = inflated(text, size)
     if kind == "int":
         names = pl.Series(np.cumsum(np.frombuffer(raw, "<i8")), dtype=pl.Int64)
     else:
@@ -126,10 +116,10 @@ def decode(codes: Array, spec: Packed) -> list[Any]:
 
 def pack_numbers(values: Array) -> str:
     """An array of small whole numbers as text."""
-    return base64.b64encode(zlib.compress(np.ascontiguousarray(values.astype("<i4")).tobytes(), 6)).decode()
+    return deflated(np.ascontiguousarray(values.astype("<i4")).tobytes())
 
 
 @lru_cache(maxsize=8)
 def numbers(text: str, count: int) -> Array:
     """(count,) int32 again. Raises ValueError for what is not such."""
-    return np.frombuffer(unpack({"size": 4 * count, "packed": text}), "<i4")
+    return np.frombuffer(inflated(text, 4 * count), "<i4")

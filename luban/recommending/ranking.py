@@ -17,6 +17,7 @@ from luban.data.sampler import permute
 from luban.draw import key_of
 
 CELLS = 1 << 23  # scores held at once
+SPARE = 28  # scores beyond those asked for, among which ties are broken
 FEWEST = 512  # items of a block
 LOW, SIGN, NOISE = 0xFFFFFFFF, 0x7FFFFFFF, 0x80
 
@@ -50,11 +51,26 @@ def best(
     for start in range(0, num_items, block):
         stop = min(start + block, num_items)
         scores = masked(score(start, stop), start, stop, hidden, allowed)
-        kept = first(keys(scores, place[start:stop]), scores, count)
+        kept = likely(scores, place[start:stop], count)
         found = kept if found is None else first(torch.cat([found[0], kept[0]], 1), torch.cat([found[1], kept[1]], 1), count)
     key, scores = found or (torch.zeros(num_users, 0, dtype=torch.int64), torch.zeros(num_users, 0))
     items, scores = widen(item_at[key & LOW], count, -1), widen(scores, count, -torch.inf)
     return torch.where(scores == -torch.inf, -1, items), scores
+
+
+def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(B, K) as `first`, from the largest few of the scores alone, where no tie reaches beyond them."""
+    few = count + SPARE
+    if scores.shape[1] <= few:
+        return first(keys(scores, place), scores, count)
+    top = scores.topk(few, dim=1)
+    key, values = first(keys(top.values, place[top.indices]), top.values, count)
+    last = keys(top.values[:, -1:], place[:1])[:, 0] >> 32
+    open_ = (key[:, -1] >> 32) == last
+    if bool(open_.any()):
+        whole = first(keys(scores[open_], place), scores[open_], count)
+        key[open_], values[open_] = whole
+    return key, values
 
 
 def masked(scores: Tensor, start: int, stop: int, hidden: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:

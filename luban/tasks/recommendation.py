@@ -5,21 +5,22 @@ A row is an event; an example is a user. B users, E items of their histories, I 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
+import torch
 from annotated_types import Ge, Gt, Le, MaxLen
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban import catalog
 from luban.columns import Columns
-from luban.errors import RecipeError
+from luban.errors import RecipeError, warn
 from luban.messages import tr
-from luban.recommending import answering, batch, catalogue, events, examples, ids
+from luban.recommending import answering, batch, catalogue, content, events, examples, ids
 from luban.recommending.batch import Batch
 from luban.recommending.lists import LONGEST
 from luban.recommending.memory import Memory
@@ -27,7 +28,7 @@ from luban.recommending.net import Recommending, SolvedRecommending
 from luban.roles import Sizes
 from luban.schema import validate
 from luban.supervised import model_config
-from luban.task import Loss, Split
+from luban.task import Loss, Pool, Split
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -61,6 +62,8 @@ class Recommendation:
         """From this weight on an event counts, and then as 1; below it the item is known to the user, and neither learnt nor asked."""
         repeat: bool = False
         """Whether what a user took before may be named, and counts when it is taken again: groceries, songs."""
+        inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+        """Columns that describe the item, and their kinds; a row without user, time and weight only describes its item."""
         model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
         """The model section."""
         k: Annotated[int, Gt(0), Le(1000)] = 10
@@ -86,6 +89,8 @@ class Recommendation:
         counts: str
         ages: str
         time_format: Annotated[str, MaxLen(64)]
+        inputs: dict[str, dict[str, Any]]
+        content: dict[str, Any]
 
     metrics = (
         "ndcg_at_10", "recall_at_10", "precision_at_10", "hit_rate_at_10", "mrr_at_10", "map_at_10",
@@ -113,6 +118,17 @@ class Recommendation:
             if role != "recommender":
                 raise RecipeError("L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=kind, allowed=good)
             model_config(config.model, where=f"{where}: model")
+            reads = getattr(catalog.load("models", kind), "reads_content", False)
+            if reads and not config.inputs:
+                fix = tr("write it down: {example}", example='[inputs] title = "text"')
+                raise RecipeError("L163", tr("this model needs columns that describe the items"), where=f"{where}: inputs", fix=fix)
+            if config.inputs and not reads:
+                warn(
+                    "W109",
+                    tr("{model} does not read {columns}", model=kind, columns=", ".join(config.inputs)),
+                    where=f"{where}: model.kind",
+                )
+        content.check_kinds(config.inputs, where)
 
     def check_state(self) -> None:
         """Hold a state from a stranger against what states are. Raises RecipeError L104 … L106, ValueError."""
@@ -120,8 +136,17 @@ class Recommendation:
         for name in ("users", "items"):
             ids.check(self.state[name], f"state.json: {name}")
         counts, ages = catalogue.counts(self.state), catalogue.ages(self.state)
-        if (counts < 0).any() or (ages < 0).any() or (ages >= catalogue.COLD).any():
+        if (counts < 0).any() or (ages < 0).any() or (ages > catalogue.COLD).any():
             raise ValueError("counts")
+        specs = self.state["inputs"]
+        if {name: spec.get("kind") for name, spec in specs.items()} != {name: part["kind"] for name, part in self.config.inputs.items()}:
+            raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
+        for name, spec in specs.items():
+            validate(
+                catalog.load("kinds", spec["kind"]).Fitted, {k: v for k, v in spec.items() if k != "kind"}, where=f"state.json: {name}"
+            )
+        if specs:
+            content.content_of(self.state)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -132,7 +157,7 @@ class Recommendation:
     def names(self) -> events.Names:
         """Which columns say what."""
         c = self.config
-        return events.Names(c.user, c.item, c.time, c.weight, c.lowest, c.highest, c.at_least)
+        return events.Names(c.user, c.item, c.time, c.weight, c.lowest, c.highest, c.at_least, bool(c.inputs))
 
     @property
     def split(self) -> Split:
@@ -146,13 +171,21 @@ class Recommendation:
         """Users, items, pairs."""
         return Sizes(self.state["users"]["count"], self.state["items"]["count"], self.state["pairs"])
 
+    def described(self, table: pl.DataFrame) -> np.ndarray:
+        """(N,) rows that only say what an item is: known from the start, they belong to no split."""
+        return events.describes(table, self.names)
+
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
         """The names of users and items, how often and since when each item was taken. Raises DataError L201, L270, L272."""
         names = self.names
         state: dict[str, Any] = {"time_format": events.time_format(table, names)}
         for role, column in (("user", names.user), ("item", names.item)):
             state[f"{role}s"] = ids.fit(events.series_of(table, role, column))
-        return state | catalogue.facts(events.encode(table, names, state), state["items"]["count"])
+        count = state["items"]["count"]
+        state |= catalogue.facts(events.encode(table, names, state), count) | {"inputs": {}, "content": {}}
+        if self.config.inputs:
+            state |= content.fit(table, ids.encode(table[names.item], state["items"]), count, self.config.inputs)
+        return state
 
     def encode(self, table: pl.DataFrame) -> Columns:
         """One event a row, or one question."""
@@ -168,7 +201,8 @@ class Recommendation:
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Histories and targets; in training an item never met beside each of the history."""
-        return batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise")
+        pairs = model_config(self.config.model).pairs if self.objective == "pool" else 0
+        return batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs)
 
     @property
     def objective(self) -> str:
@@ -179,14 +213,36 @@ class Recommendation:
         """The model with a memory of the training's histories."""
         memory = Memory(self.sizes.users, self.sizes.items, self.sizes.pairs, weighted=bool(self.config.weight))
         section = self.config.model if self.config.model["kind"] != "auto" else self.config.model | {"kind": AUTO[0]}
-        model = catalog.load("models", section["kind"])(model_config(section), self.sizes)
+        kind = catalog.load("models", section["kind"])
+        sizes = self.described_sizes(section) if getattr(kind, "reads_content", False) else self.sizes
+        model = kind(model_config(section), sizes)
         return (SolvedRecommending if hasattr(model, "solve") else Recommending)(model, memory)
+
+    def described_sizes(self, section: dict[str, Any]) -> Sizes:
+        """With what describes the items, and encoders of it where the model is trained."""
+        shelf, encoders = content.content_of(self.state), ()
+        if catalog.load("models", section["kind"]).objective:
+            encoders = tuple(content.encoders(section, shelf.specs))
+        return replace(self.sizes, content=shelf, encoders=encoders, counts=catalogue.counts(self.state))
 
     def remember(self, net: Any, examples: Columns) -> None:
         """The training examples, before anything is learnt."""
         net.remember(examples)
 
-    def losses(self, net: Any, batch: Batch) -> Iterator[Loss]:
+    def losses(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
+        """By what the model says that it learns from."""
+        yield from (self.pairwise if self.objective == "pairwise" else self.softmax)(net, batch)
+
+    def softmax(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
+        """Of each pair's item among the items of the whole step, each score less the log of how often its item is drawn (Yi et al. 2019, eq. 3)."""
+        rows = yield Pool(net.model.pooled(batch, batch.positive))
+        width = (rows.shape[1] - 2) // 2
+        item = rows[:, -2].detach()
+        scores = rows[:, :width] @ rows[:, width : 2 * width].T - rows[:, -1].detach()
+        same = (item[:, None] == item) & ~torch.eye(len(item), dtype=torch.bool, device=item.device)
+        yield Loss(F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.arange(len(item), device=item.device)), len(item))
+
+    def pairwise(self, net: Any, batch: Batch) -> Iterator[Loss]:
         """BPR's: what was taken against what was not, -log σ of the difference, mean over the pairs (Rendle et al. 2009, section 4)."""
         known = batch.negative >= 0
         count = int(known.sum())
@@ -215,7 +271,8 @@ class Recommendation:
     def rungs(self) -> tuple[Recommendation, ...]:
         """The same task under cheaper models, cheapest first; EASE only where its matrix fits."""
         kind = self.config.model["kind"]
-        wanted = AUTO if kind == "auto" else [name for name in RUNGS if name != kind]
+        described = ("content", "hybrid") if self.config.inputs else ()
+        wanted = (*AUTO, *described) if kind == "auto" else [name for name in RUNGS if name != kind]
         if kind in RUNGS:
             wanted = RUNGS[: RUNGS.index(kind)]
         able = [name for name in wanted if answering.fits(catalog.load("models", name), self.sizes.items)]
@@ -235,4 +292,8 @@ class Recommendation:
             steps = rng.integers(0, 31) + np.cumsum(1 + (rng.random(11) < 0.2))
             rows += [(f"用户{user:03d}", f"i{step % 31:02d}", time) for time, step in enumerate(steps)]
         names = [self.config.user, self.config.item, self.config.time or "time"]
-        return pl.DataFrame(rows, schema=names, orient="row").sample(fraction=1, shuffle=True, seed=seed)
+        table = pl.DataFrame(rows, schema=names, orient="row").sample(fraction=1, shuffle=True, seed=seed)
+        step = table[self.config.item].str.slice(1).cast(pl.Int64).to_list()
+        words = {"text": [" ".join(f"站{(at + n) % 31}号" for n in range(3)) for at in step], "category": [f"arc {at // 4}" for at in step]}
+        told = {name: words[part["kind"]] for name, part in self.config.inputs.items() if part["kind"] in words}
+        return table.with_columns(pl.Series(name, values) for name, values in told.items())

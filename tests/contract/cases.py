@@ -302,12 +302,14 @@ SOLVED = (
 def recommendation(name: str, **options: Any) -> Case:
     """A case of lists; a net that says the same of all names items by chance."""
     model = {"kind": name.replace("-", "_"), "size": "tiny"} | options.pop("model", {})
-    task = Recommendation(Recommendation.Config(user="user", item="item", time="time", model=model))
+    inputs = options.pop("inputs", {})
+    task = Recommendation(Recommendation.Config(user="user", item="item", time="time", model=model, inputs=inputs))
     score = metric("recall_at_10")
     options = {"rows": 1100, "floor": 0.8, "solved": True, "chance": lambda marks: score(marks) - 2 * 10 / 31} | options
     return Case(f"recommendation-{name}", task, demo(task), score, **options)
 
 
+TOLD = {"title": {"kind": "text", "vocabulary": 300}, "arc": {"kind": "category"}}
 RECOMMENDERS = (
     recommendation("popularity", floor=0.0, chance=None),
     recommendation("item-knn"),
@@ -316,6 +318,15 @@ RECOMMENDERS = (
     recommendation("rlae", model={"penalty": 5.0}),
     recommendation("ials"),
     recommendation("blend", model={"penalty": 5.0}),
+    recommendation("content", inputs=TOLD, floor=0.7),
+    recommendation(
+        "hybrid",
+        inputs=TOLD,
+        model={"encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}},
+        solved=False,
+        steps=150,
+        overfits=False,
+    ),
     recommendation("bpr", solved=False, steps=150, settings={"learning_rate": 0.05}, overfits=True),
 )
 TOYS = (

@@ -209,12 +209,12 @@ def ials_loss(x: np.ndarray, left: np.ndarray, right: np.ndarray, unobserved: fl
     return float((np.square(scores - 1) * (x > 0)).sum() + unobserved * np.square(scores).sum() + penalty * ridge)
 
 
-@pytest.mark.parametrize("block", [5, 2])
-def test_alternating_least_squares_come_to_a_minimum(block: int) -> None:
+@pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3)])
+def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> None:
     x, penalty, unobserved = users(), 0.05, 0.2
     spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
     torch.manual_seed(0)
-    settings = {"factors": 5, "unobserved": unobserved, "penalty": penalty, "exponent": 1.0, "block": block, "scale": 0.1}
+    settings = {"factors": 5, "unobserved": unobserved, "penalty": penalty, "exponent": 1.0, "block": block, "steps": steps, "scale": 0.1}
     right = list(factorise(*spans, sweeps=60, **settings))[-1][1]
     left = fold_in(spans[0], right, unobserved=unobserved, penalty=penalty, exponent=1.0)
     least = ials_loss(x.toarray(), left.double().numpy(), right.double().numpy(), unobserved, penalty)
