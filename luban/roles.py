@@ -84,7 +84,8 @@ class Histories(Protocol):
 class Recommender(Protocol):
     """ROLE = "recommender": from what users took to a score for every item.
 
-    `objective` says what it learns from: "" it is solved, "pairwise" an item taken against one that was not, "next" the item that followed.
+    `objective` says what it learns from: "" it is solved, "pairwise" an item taken against one that was not, "next" the item that
+    followed each in a history, "pool" an item of a history against those of the others in the step.
     """
 
     Config: ClassVar[type]

@@ -231,7 +231,13 @@ class Recommendation:
 
     def losses(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
         """By what the model says that it learns from."""
-        yield from (self.pairwise if self.objective == "pairwise" else self.softmax)(net, batch)
+        yield from {"pairwise": self.pairwise, "pool": self.softmax, "next": self.following}[self.objective](net, batch)
+
+    def following(self, net: Any, batch: Batch) -> Iterator[Loss]:
+        """Of each item of a history the one that follows, among all items: cross entropy, mean over the places."""
+        states, item = net.model.following(batch)
+        loss = F.cross_entropy(net.model.logits(states), item, reduction="sum")
+        yield Loss(loss / max(1, len(item)), len(item))
 
     def softmax(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
         """Of each pair's item among the items of the whole step, each score less the log of how often its item is drawn (Yi et al. 2019, eq. 3)."""

@@ -327,6 +327,7 @@ RECOMMENDERS = (
         steps=150,
         overfits=False,
     ),
+    recommendation("sasrec", solved=False, steps=200),
     recommendation("bpr", solved=False, steps=150, settings={"learning_rate": 0.05}, overfits=True),
 )
 TOYS = (

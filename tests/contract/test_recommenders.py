@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 from luban import catalog
 from luban.columns import Columns
 from luban.draw import Draw
-from luban.recommending import batch
+from luban.recommending import batch, content
 from luban.recommending.batch import Batch
 from luban.recommending.examples import arrange
 from luban.recommending.memory import Memory
@@ -57,7 +59,21 @@ def fresh(name: str) -> Any:
     torch.manual_seed(0)
     entry, model = catalog.find("models", name), catalog.load("models", name)
     config = validate(model.Config, entry.stated.get("SIZES", {"tiny": {}})["tiny"], where="x")
-    return model(config, Sizes(USERS, ITEMS, int(examples()["history"].lengths.sum())))
+    sizes = Sizes(USERS, ITEMS, int(examples()["history"].lengths.sum()))
+    if not getattr(model, "reads_content", False):
+        return model(config, sizes)
+    encoders = tuple(content.encoders({"kind": name, "size": "tiny"}, shelf().specs)) if model.objective else ()
+    return model(config, replace(sizes, content=shelf(), encoders=encoders, counts=memory().counts.numpy()))
+
+
+@cache
+def shelf() -> content.Content:
+    """Items that say to which half they belong."""
+    table = pl.DataFrame(
+        {"title": [f"half {item % 2} 第{item}号" for item in range(ITEMS)], "half": [str(item % 2) for item in range(ITEMS)]}
+    )
+    inputs = {"title": {"kind": "text", "vocabulary": 300}, "half": {"kind": "category"}}
+    return content.content_of({**content.fit(table, np.arange(ITEMS), ITEMS, inputs), "items": {"count": ITEMS}})
 
 
 @cache
@@ -142,5 +158,5 @@ def test_what_is_solved_has_nothing_to_train_and_tells_the_halves_apart(name: st
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SOLVED])
 def test_what_is_stepped_says_how(name: str) -> None:
     net = fresh(name)
-    assert net.objective in ("pairwise", "next")
+    assert net.objective in ("pairwise", "next", "pool")
     assert list(net.parameters())
