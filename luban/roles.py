@@ -76,6 +76,10 @@ class Histories(Protocol):
     amount: Tensor  # (E,) float32, above 0
     owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
 
+    def pad(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) the latest items of each history on the right, and which of the places are filled."""
+        ...
+
     def dense(self, num_items: int) -> Tensor:
         """(B, I) amounts, 0 for what is not in the history."""
         ...

@@ -46,3 +46,18 @@ def counted(owner: np.ndarray, feature: np.ndarray, num_items: int, *, width: in
     found.sum_duplicates()
     found.data = 1 + np.log(found.data)
     return found
+
+
+def weighed(items: Any, exponent: float) -> Any:
+    """(I, F) each feature by its rarity log(1 + I / items that have it), to a power; every row of length 1."""
+    count = np.maximum(1, np.diff(items.tocsc().indptr))
+    return of_length_one(items, np.log(1 + items.shape[0] / count) ** exponent)
+
+
+def of_length_one(items: Any, weight: np.ndarray) -> Any:
+    """(I, F) the features times their weights (F,), every row of length 1."""
+    from scipy.sparse import csr_array, diags_array
+
+    rows = csr_array(items @ diags_array(weight.astype(np.float64)))
+    length = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).reshape(-1))
+    return csr_array(diags_array(1 / np.maximum(length, 1e-12)) @ rows)

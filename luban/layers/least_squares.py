@@ -147,3 +147,9 @@ def fold_in(batch: Spans, right: Tensor, *, unobserved: float, penalty: float, e
     weights = penalty * frequency(batch.lengths, len(right), unobserved, exponent).to(right)
     sweep(left, right, batch, unobserved=unobserved, penalty=weights, block=right.shape[1])
     return left
+
+
+def standard(scores: Tensor) -> Tensor:
+    """(B, I) with mean 0 and spread 1 in every row."""
+    centred = scores - scores.mean(1, keepdim=True)
+    return centred / centred.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)

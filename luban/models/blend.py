@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from luban.layers.gram import gram, matrix, relaxed
-from luban.layers.least_squares import Spans, factorise, fold_in
+from luban.layers.least_squares import Spans, factorise, fold_in, standard
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -93,9 +93,3 @@ class Blend(nn.Module):
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) what one item's having been taken adds to the direct score of another."""
         return self.weight[left, right]
-
-
-def standard(scores: Tensor) -> Tensor:
-    """(B, I) with mean 0 and spread 1 in every row."""
-    centred = scores - scores.mean(1, keepdim=True)
-    return centred / centred.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)

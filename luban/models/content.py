@@ -15,7 +15,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from luban.layers.described import described
+from luban.layers.described import described, of_length_one
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -51,11 +51,7 @@ class Content(nn.Module):
 
     def weighed(self) -> Any:
         """(I, F) sparse, each row of length 1."""
-        from scipy.sparse import csr_array, diags_array
-
-        rows = csr_array(self.items @ diags_array(self.weight.double().cpu().numpy()))
-        length = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).reshape(-1))
-        return csr_array(diags_array(1 / np.maximum(length, 1e-12)) @ rows)
+        return of_length_one(self.items, self.weight.cpu().numpy())
 
     def query(self, batch: Histories, memory: Any) -> tuple[Any, Any]:
         """(B, F) profiles and (I, F) items, both sparse."""

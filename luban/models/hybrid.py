@@ -42,6 +42,7 @@ class Hybrid(nn.Module):
         """Items of each user asked at once, each from the rest of the history."""
 
     met: Tensor  # (I,) 1 for items with a history
+    kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from
 
     def __init__(self, config: Hybrid.Config, sizes: Sizes) -> None:
         super().__init__()
@@ -55,7 +56,6 @@ class Hybrid(nn.Module):
         self.register_buffer(
             "log_share", torch.as_tensor((sizes.counts + 1) / (sizes.counts.sum() + len(sizes.counts))).log().float(), persistent=False
         )
-        self.kept: tuple[Any, tuple[Tensor, Tensor]] | None = None
 
     def described(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) what descriptions add to the vectors of some items, named and spoken."""

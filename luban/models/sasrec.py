@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 ROLE, TAKES = "recommender", ()
 SIZES = {
     "tiny": {"width": 16, "layers": 1, "heads": 1, "length": 50},
-    "small": {"width": 64, "layers": 2, "heads": 2},
-    "base": {"width": 256, "layers": 3, "heads": 4},
+    "small": {"width": 64, "layers": 2, "heads": 2, "length": 200},
+    "base": {"width": 256, "layers": 3, "heads": 4, "length": 200},
 }
 
 

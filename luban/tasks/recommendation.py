@@ -277,7 +277,7 @@ class Recommendation:
     def rungs(self) -> tuple[Recommendation, ...]:
         """The same task under cheaper models, cheapest first; EASE only where its matrix fits."""
         kind = self.config.model["kind"]
-        described = ("content", "hybrid") if self.config.inputs else ()
+        described = ("content", "mixed") if self.config.inputs else ()
         wanted = (*AUTO, *described) if kind == "auto" else [name for name in RUNGS if name != kind]
         if kind in RUNGS:
             wanted = RUNGS[: RUNGS.index(kind)]

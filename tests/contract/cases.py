@@ -319,6 +319,7 @@ RECOMMENDERS = (
     recommendation("ials"),
     recommendation("blend", model={"penalty": 5.0}),
     recommendation("content", inputs=TOLD, floor=0.7),
+    recommendation("mixed", inputs=TOLD),
     recommendation(
         "hybrid",
         inputs=TOLD,

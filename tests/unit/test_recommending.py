@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,13 +12,16 @@ import torch
 from scipy.sparse import csr_array
 
 from luban.columns import Columns, Ragged
+from luban.data.prepare import parts_of
+from luban.data.splits import Splitting, divide
 from luban.draw import Draw
 from luban.errors import DataError, RecipeError
 from luban.layers.gram import gram, relaxed
 from luban.layers.least_squares import Spans, factorise, fold_in
 from luban.layers.nearest import nearest, nearest_to
 from luban.predicting import answers_of
-from luban.recommending import batch, ids, ranking, variety
+from luban.recipe import parse
+from luban.recommending import batch, catalogue, ids, ranking, variety
 from luban.recommending.examples import arrange, questions
 from luban.tasks.recommendation import Recommendation
 
@@ -396,3 +402,101 @@ def test_a_pair_of_the_same_user_and_item_lies_in_memory_once() -> None:
     table = task.demo(1100, 0)
     assert task.state["pairs"] == table.unique(["user", "item"]).height == int(net.memory.starts[-1])
     assert isinstance(task.arrange(task.encode(table), None)["history"], Ragged)
+
+
+# --- descriptions
+
+
+TOLD = {"title": {"kind": "text", "vocabulary": 300}}
+
+
+def shop() -> pl.DataFrame:
+    """Three customers, four products that were bought, one that is only described."""
+    events = [("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 1.0), ("b", 3, 3.0), ("c", 3, 1.0), ("c", 4, 2.0)]
+    words = {1: "red cup", 2: "red cup large", 3: "blue plate", 4: "blue plate small", 5: "red cup small"}
+    table = pl.DataFrame(events, schema=["user", "item", "time"], orient="row").with_columns(title=pl.lit(None, pl.String))
+    rows = [(None, item, None, title) for item, title in words.items()]
+    return pl.concat([table, pl.DataFrame(rows, schema=table.schema, orient="row")])
+
+
+def keeper(kind: str, **model: object) -> Recommendation:
+    """Fitted on the shop."""
+    config = Recommendation.Config(user="user", item="item", time="time", inputs=TOLD, model={"kind": kind, "size": "tiny", **model})
+    return Recommendation(config, json.loads(json.dumps(Recommendation(config).fit(shop()))))
+
+
+def test_a_row_without_a_user_only_describes_its_item() -> None:
+    task = keeper("content")
+    rows = task.encode(shop())
+    assert rows.row.tolist() == list(range(6))
+    assert not rows.rejects
+    assert task.described(shop()).tolist() == [False] * 6 + [True] * 5
+    assert task.state["items"]["count"] == 5
+    assert catalogue.counts(task.state).tolist() == [2, 1, 2, 1, 0]
+    assert catalogue.ages(task.state)[4] == catalogue.COLD
+
+
+def test_without_inputs_a_row_without_a_user_is_a_reject() -> None:
+    config = Recommendation.Config(user="user", item="item", time="time", model={"kind": "ease", "size": "small"})
+    task = Recommendation(config, Recommendation(config).fit(shop()))
+    assert [reject.reason for reject in task.encode(shop()).rejects] == ["no user"] * 5
+
+
+@pytest.mark.parametrize("kind", ["content", "mixed"])
+def test_an_item_that_nobody_took_is_named_by_its_description(kind: str) -> None:
+    task = keeper(kind)
+    examples = task.arrange(task.encode(shop()), None)
+    net = task.build()
+    task.remember(net, examples)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        list(net.solve([task.collate(examples, Draw(0, 0, np.arange(3), training=False))]))
+    answers, _, _ = answers_of(task, net.eval(), pl.DataFrame({"item": [[1, 2]]}))
+    assert answers["items"][0][0] == 5
+
+
+def test_descriptions_belong_to_no_split() -> None:
+    recipe = parse(
+        {
+            "task": {"kind": "recommendation", "user": "user", "item": "item", "time": "time"},
+            "data": "x",
+            "inputs": TOLD,
+            "model": "content",
+        }
+    )
+    parts = parts_of(replace(recipe, split=replace(recipe.split, by="time", validation=0.2, test=0.3)), shop(), None)
+    assert parts.tolist() == [0, 1, 0, 2, 0, 1] + [0] * 5
+
+
+def test_what_a_model_needs_is_said_before_anything_is_read() -> None:
+    def refused(change: dict[str, object]) -> str:
+        with pytest.raises(RecipeError) as caught:
+            parse({"task": "recommendation", "data": "x"} | change)
+        return caught.value.code
+
+    assert refused({"model": "content"}) == "L163"
+    assert refused({"model": "content", "inputs": {"photo": "image"}}) == "L164"
+    assert refused({"model": "mlp"}) == "L109"
+    assert refused({"task": {"kind": "recommendation", "user": "a", "item": "a"}}) == "L160"
+    assert refused({"task": {"kind": "recommendation", "at_least": 4.0}}) == "L106"
+    assert refused({"task": {"kind": "recommendation", "k": 0}}) == "L105"
+
+
+def test_inputs_that_a_model_does_not_read_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    parse({"task": "recommendation", "data": "x", "model": "ease", "inputs": TOLD})
+    assert "W109" in caplog.text
+
+
+def test_a_state_of_another_recipe_is_refused() -> None:
+    task = keeper("content")
+    task.check_state()
+    wrong = [{"inputs": {}}, {"pairs": 0}, {"counts": ids.pack_numbers(np.full(5, -1))}, {"ages": ids.pack_numbers(np.full(5, 9))}]
+    for change in (*wrong, {"content": {"size": 3, "packed": task.state["content"]["packed"]}}):
+        with pytest.raises((RecipeError, ValueError)):
+            Recommendation(task.config, task.state | change).check_state()
+
+
+def test_a_time_written_as_text_is_ordered_by_time() -> None:
+    table = pl.DataFrame({"u": [1] * 5, "t": ["12/1/2009 7:45", "2/1/2010 9:00", "1/15/2010 8:00", "11/30/2010 8:00", "3/1/2010 10:00"]})
+    parts = divide(table, Splitting(by="last_one", group="u", order="t"), target=None, seed=0)
+    assert parts.tolist() == [0, 0, 0, 2, 1]
