@@ -60,7 +60,7 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
 def encoded(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray) -> tuple[Columns, list[Finding]]:
     """Every row encoded, and what is cut short; of a large table, texts and names by a sample: nothing in them can be at fault."""
     task = recipe.make_task()
-    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs"):
+    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs") or hasattr(task, "columns"):
         task = fitted(task, table, parts)
         rows = task.encode(table)
         return rows, cut_short(rows, task.state)

@@ -109,3 +109,11 @@ def test_movielens_files_are_read(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read("other.dat", base=tmp_path)
     assert caught.value.code == "L276"
+
+
+def test_columns_that_describe_items_are_no_faults_where_they_are_silent() -> None:
+    table = log().with_columns(title=pl.lit(None, pl.String))
+    about = pl.DataFrame({"user": [None] * 53, "item": range(53), "time": [None] * 53, "title": ["cup"] * 53}, schema=table.schema)
+    parts = np.r_[divide(table, Splitting(by="time", order="time"), target=None, seed=0), np.zeros(53, np.int8)]
+    found = checks(pl.concat([table, about]), {"title": "text"}, None, parts, "recommendation", by="time", own=OWN)
+    assert {finding.code for finding in found} == {""}

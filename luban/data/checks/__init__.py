@@ -24,9 +24,10 @@ __all__ = ["Finding", "Subject", "by_weight", "checks", "examine"]
 
 Check = Callable[[Subject], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
-    empty_splits, missing_values, constant_columns, ids, infinities, categories, classes, duplicates, giveaways, groups, times, events,
+    empty_splits, missing_values, constant_columns, ids, infinities, categories, classes, duplicates, giveaways, groups, times,
 )  # fmt: skip
 SEARCHES: tuple[Check, ...] = (rewritten, near_texts, near_images, personal_data)  # dearer: for `luban check` alone
+OF_LOGS: tuple[Check, ...] = (empty_splits, events)  # whose rows are no examples: a column that describes an item is silent in most
 ORDER = {"error": 0, "warning": 1, "ok": 2}
 
 
@@ -41,12 +42,12 @@ def checks(
     own: dict[str, str] | None = None,
 ) -> list[Finding]:
     """Every finding of the quick checks, errors first."""
-    return run(CHECKS, Subject(table, inputs, target, np.asarray(splits), task, by, own or {}))
+    return run(OF_LOGS if own else CHECKS, Subject(table, inputs, target, np.asarray(splits), task, by, own or {}))
 
 
 def examine(subject: Subject) -> list[Finding]:
     """Every finding of the checks and the searches, errors first."""
-    return run((*CHECKS, *SEARCHES), subject)
+    return run((*OF_LOGS, personal_data) if subject.own else (*CHECKS, *SEARCHES), subject)
 
 
 def run(which: tuple[Check, ...], subject: Subject) -> list[Finding]:
