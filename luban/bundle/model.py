@@ -127,7 +127,7 @@ class Model:
         """Raises DataError L201 for a missing column, L226 where there is no row."""
         if not len(table):
             raise DataError("L226", tr("there are no rows"), where=tr("the rows to answer"))
-        for column in self.signature["inputs"]:
+        for column in () if self.signature.get("columns") else self.signature["inputs"]:  # there they describe no row
             if column not in table.columns:
                 raise DataError("L201", tr("no such column"), where=tr("the rows to answer"), received=column, allowed=table.columns)
 

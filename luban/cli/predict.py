@@ -61,7 +61,7 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.Da
 
     inputs = model.signature["inputs"]
     if texts:
-        if list(inputs.values()) != ["text"]:
+        if list(inputs.values()) != ["text"] or model.signature.get("columns"):
             raise RecipeError(
                 "L194",
                 tr("--text needs a bundle whose only input is a text"),

@@ -51,6 +51,8 @@ def arrange(rows: Columns, asked: Array | None, *, profile: Array | None = None,
     data |= {TARGET: targets(events, target & (events.weight > 0), None if repeat else seen[0])}
     data[RECALL] = np.full(len(events.who), asked is None)
     last = last_row(events, target) if target.any() else last_row(events, np.ones(len(rows), bool))
+    if asked is not None and not asked.any():  # a split without rows, whose context alone is there
+        last[:] = -1
     kept = np.flatnonzero(last >= 0) if not target.any() else np.flatnonzero((last >= 0) & (data[TARGET].lengths > 0))
     out = Columns(data, rows.row[np.maximum(last, 0)], np.maximum(1, liked[0].lengths))
     return out.take(kept)

@@ -319,7 +319,7 @@ RECOMMENDERS = (
     recommendation("ials"),
     recommendation("blend", model={"penalty": 5.0}),
     recommendation("content", inputs=TOLD, floor=0.7),
-    recommendation("mixed", inputs=TOLD),
+    recommendation("mixed", inputs=TOLD, chance=None),  # descriptions are no weights
     recommendation(
         "hybrid",
         inputs=TOLD,
