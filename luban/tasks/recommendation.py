@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
-import torch
 from annotated_types import Ge, Gt, Le, MaxLen
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from luban import catalog
 from luban.columns import Columns
 from luban.errors import RecipeError, warn
 from luban.messages import tr
-from luban.recommending import answering, batch, catalogue, content, events, examples, ids
+from luban.recommending import answering, batch, catalogue, content, events, examples, ids, objectives
 from luban.recommending.batch import Batch
 from luban.recommending.lists import LONGEST
 from luban.recommending.memory import Memory
@@ -231,30 +229,7 @@ class Recommendation:
 
     def losses(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
         """By what the model says that it learns from."""
-        yield from {"pairwise": self.pairwise, "pool": self.softmax, "next": self.following}[self.objective](net, batch)
-
-    def following(self, net: Any, batch: Batch) -> Iterator[Loss]:
-        """Of each item of a history the one that follows, among all items: cross entropy, mean over the places."""
-        states, item = net.model.following(batch)
-        loss = F.cross_entropy(net.model.logits(states), item, reduction="sum")
-        yield Loss(loss / max(1, len(item)), len(item))
-
-    def softmax(self, net: Any, batch: Batch) -> Generator[Loss | Pool, Tensor, None]:
-        """Of each pair's item among the items of the whole step, each score less the log of how often its item is drawn (Yi et al. 2019, eq. 3)."""
-        rows = yield Pool(net.model.pooled(batch, batch.positive))
-        width = (rows.shape[1] - 2) // 2
-        item = rows[:, -2].detach()
-        scores = rows[:, :width] @ rows[:, width : 2 * width].T - rows[:, -1].detach()
-        same = (item[:, None] == item) & ~torch.eye(len(item), dtype=torch.bool, device=item.device)
-        yield Loss(F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.arange(len(item), device=item.device)), len(item))
-
-    def pairwise(self, net: Any, batch: Batch) -> Iterator[Loss]:
-        """BPR's: what was taken against what was not, -log σ of the difference, mean over the pairs (Rendle et al. 2009, section 4)."""
-        known = batch.negative >= 0
-        count = int(known.sum())
-        better, worse = net.model.rate(batch, batch.history), net.model.rate(batch, batch.negative.clamp(min=0))
-        loss = F.softplus(worse - better)[known]
-        yield Loss(loss.mean() if count else loss.sum(), count)
+        yield from objectives.OF[self.objective](net.model, batch)
 
     def predict(self, net: Any, batch: Batch) -> answering.Prediction:
         """The best items of each user, and what their marks need."""
