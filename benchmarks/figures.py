@@ -29,8 +29,9 @@ WANTED = {
     "adult": ("auc", 0.925),
     "clothing-reviews": ("accuracy", 0.87),
     "cifar10": ("accuracy", 0.85),
+    "ml-100k": ("ndcg_at_10", 0.335),
 }
-FETCHED = ("digits", "iris")
+FETCHED = ("digits", "iris", "ml-100k", "online-retail")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ A role fixes the constructor, forward's signature, the shapes, and the fields of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -89,3 +90,66 @@ class CausalBatch(Protocol):
     tokens: Tensor  # (B, T) int64
     targets: Tensor  # (B, T) int64 what follows each, below 0 = nothing to learn
     segments: Tensor | None  # (B, T) the document of each token
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a recommender is built for."""
+
+    users: int
+    items: int
+    pairs: int  # of user and item in the training rows
+    content: Any = None  # `inputs(items)`, what describes some items: column -> what its kind's collate gives; None = nothing does
+    encoders: tuple[Any, ...] = ()  # of the content, built by the task
+    counts: Any = None  # (items,) users of each in the training rows
+
+
+class Histories(Protocol):
+    """The fields a recommender may read: what some users took, one history after the other."""
+
+    user: Tensor  # (B,) int64 code, below 0 = never seen in training
+    lengths: Tensor  # (B,) int64 items of each history
+    history: Tensor  # (E,) int64 codes of items, oldest first
+    amount: Tensor  # (E,) float32, above 0
+    owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
+
+    def pad(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) the latest items of each history on the right, and which of the places are filled."""
+        ...
+
+    def dense(self, num_items: int) -> Tensor:
+        """(B, I) amounts, 0 for what is not in the history."""
+        ...
+
+
+class Recommender(Protocol):
+    """ROLE = "recommender": from what users took to a score for every item.
+
+    `objective` says what it learns from: "" it is solved, "pairwise" an item taken against one that was not, "next" the item that
+    followed each in a history, "pool" an item of a history against those of the others in the step.
+    """
+
+    Config: ClassVar[type]
+    objective: ClassVar[str]
+
+    def __init__(self, config: Any, sizes: Sizes) -> None: ...
+
+    def query(self, batch: Histories, memory: Any) -> Any:
+        """What scoring needs of the users; `memory.matrix()` is what training saw, users by items."""
+        ...
+
+    def score(self, query: Any, start: int, stop: int) -> Tensor:
+        """(B, stop - start) scores of the items from `start`; a user's never depend on the others."""
+        ...
+
+    def affinity(self, left: Tensor, right: Tensor) -> Tensor:
+        """(P,) how much an item taken speaks for another; 0 where the model does not say."""
+        ...
+
+    def solve(self, batches: Iterable[Histories]) -> Iterator[float]:
+        """Only of closed forms and counts: see task.Solves."""
+        ...
+
+    def rate(self, batch: Histories, items: Tensor) -> Tensor:
+        """Only of objective "pairwise": (E,) the score of one item for each item of the histories."""
+        ...

@@ -133,6 +133,40 @@ class Starts(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """A task: puts facts of the training examples into a fresh net, in buffers of a size known to `build`."""
+
+    def remember(self, net: nn.Module, examples: Columns) -> None:
+        """Once, before anything is learnt; never run on a bundle, whose weights hold them."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A task that reads columns of its own beside its inputs, such as a user and an item."""
+
+    columns: dict[str, str]  # what it says -> the column
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A task whose training rows look like any others: which examples an evaluation of a bundle asks."""
+
+    def questions(self, rows: Columns) -> Columns:
+        """All rows are targets."""
+        ...
+
+
+@runtime_checkable
+class Slices(Protocol):
+    """A task: parts of the marks that are worth a score of their own."""
+
+    def slices(self, marks: Columns) -> Iterator[tuple[Any, Any, Columns]]:
+        """(by what, which part, its marks)."""
+        ...
+
+
+@runtime_checkable
 class Streams(Protocol):
     """A task: answers piece by piece."""
 

@@ -150,7 +150,9 @@ def configs() -> dict[str, type]:
     found |= {f"kind.{name}": catalog.load("kinds", name).Config for name in catalog.entries("kinds")}
     found |= {"model.network": Fused.Config, "model.pretrained": Adapting}
     return found | {
-        f"model.{name}": catalog.load("models", name).Config for name, entry in catalog.entries("models").items() if entry.takes
+        f"model.{name}": catalog.load("models", name).Config
+        for name, entry in catalog.entries("models").items()
+        if entry.takes or entry.role == "recommender"
     }
 
 

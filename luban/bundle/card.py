@@ -23,8 +23,9 @@ def card(description: dict[str, Any], report: dict[str, Any]) -> str:
         "## Inputs · 输入",
         "",
         *(f"- `{plain(name)}`: {kind}" for name, kind in signature["inputs"].items()),
+        *(f"- `{plain(name)}`: {role}" for role, name in signature.get("columns", {}).items()),
         "",
-        f"Target · 目标: `{plain(str(signature['target']))}`",
+        f"Target · 目标: `{plain(str(signature['target']))}`" if signature["target"] else "",
         "",
         "## Scores · 分数",
         "",
@@ -39,10 +40,15 @@ def card(description: dict[str, Any], report: dict[str, Any]) -> str:
         "```python",
         "import luban",
         'model = luban.load("bundle")',
-        "model.predict([{" + ", ".join(f'"{plain(name)}": …' for name in signature["inputs"]) + "}])",
+        "model.predict([{" + ", ".join(f'"{plain(name)}": …' for name in asked_of(signature)) + "}])",
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def asked_of(signature: dict[str, Any]) -> list[str]:
+    """The columns that a question names: the inputs, or the first column that the task reads by itself."""
+    return list(signature["inputs"]) or list(signature.get("columns", {}).values())[:1]
 
 
 def score_table(report: dict[str, Any]) -> list[str]:

@@ -14,8 +14,9 @@ from torch import nn
 from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
+from luban.columns import Reject
 from luban.data.reading import Reading
-from luban.errors import DataError, warn
+from luban.errors import DataError, RecipeError, warn
 from luban.evaluation.ladder import scored, usable
 from luban.evaluation.metrics import find
 from luban.messages import tr
@@ -47,19 +48,23 @@ class Model:
         """How files of rows to be answered are read: as `reading`, or as the task has it."""
         return replace(self.reading, **getattr(self.task, "asking", {}))
 
-    def predict(self, rows: Rows) -> list[dict[str, Any]]:
-        """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226.
+    def predict(self, rows: Rows, **settings: Any) -> list[dict[str, Any]]:
+        """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226, RecipeError L104.
+
+        `settings` are those of the task that may change with each question, such as a recommender's `k`.
 
         >>> model.predict([{"review": "房间很干净"}])  # doctest: +SKIP
         [{'label': 'positive', 'confidence': 0.98, 'chances': {'negative': 0.02, 'positive': 0.98}}]
         """
-        return self.answers(as_table(rows)).to_dicts()
+        return self.answers(as_table(rows), **settings).to_dicts()
 
-    def answers(self, table: pl.DataFrame) -> pl.DataFrame:
+    def answers(self, table: pl.DataFrame, **settings: Any) -> pl.DataFrame:
         """The answers as a table, one row a row of the table where a row is an example."""
         self.check_columns(table)
         table = table.drop(self.signature.get("target") or "", strict=False)  # what is asked for can't be at fault
-        answers, rejects, kept = answers_of(self.task, self.net, table)
+        answers, rejects, kept = answers_of(self.asked(settings), self.net, table)
+        if self.signature.get("columns"):
+            return self.named(answers, table, rejects, kept)
         if not rejects:
             return answers
         reasons = [None] * len(table)
@@ -75,6 +80,30 @@ class Model:
             .select(*answers.columns, "error")
         )
 
+    def asked(self, settings: dict[str, Any]) -> Any:
+        """The task, some of its settings changed for one question. Raises RecipeError L104, L105."""
+        may = getattr(self.task, "of_answers", ())
+        for name in settings:
+            if name not in may:
+                raise RecipeError("L104", tr("not a setting of an answer"), where=tr("the question"), received=name, allowed=may)
+        if not settings:
+            return self.task
+        values = {key: value for key, value in vars(self.task.config).items() if value is not None} | settings
+        return type(self.task)(validate(type(self.task.config), values, where=tr("the question")), self.task.state)
+
+    def named(self, answers: pl.DataFrame, table: pl.DataFrame, rejects: tuple[Reject, ...], kept: np.ndarray) -> pl.DataFrame:
+        """Answers of a task whose rows are not its examples: beside each what it is for; rows that can't be read are said."""
+        if rejects:
+            first = rejects[0]
+            what = tr("{n} rows can't be read; the first: {reason}", n=len(rejects), reason=first.reason)
+            warn("W271", what, where=f"{first.row + 1}: {first.column}")
+        if not len(answers):
+            raise DataError("L289", tr("no row can be answered"), where=tr("the rows to answer"))
+        key = next((column for column in self.signature["columns"].values() if column in table.columns), None)
+        if key is None or table[key].dtype.is_nested():
+            return answers
+        return pl.concat([table.select(key)[kept.tolist()], answers], how="horizontal")
+
     def evaluate(
         self, rows: Rows, *, metrics: tuple[str, ...] = (), level: float = 0.95, draws: int = 1000
     ) -> dict[str, dict[str, float | None]]:
@@ -89,7 +118,8 @@ class Model:
             first = columns.rejects[0]
             what = tr("{n} rows can't be read and are not scored; the first: {reason}", n=len(columns.rejects), reason=first.reason)
             warn("W232", what, where=first.column)
-        examples = arrange(self.task, columns, np.ones(len(columns), bool))
+        every = np.ones(len(columns), bool)
+        examples = self.task.questions(columns) if hasattr(self.task, "questions") else arrange(self.task, columns, every)
         if not len(examples):
             raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
         warn_of_training_rows(examples, self.fingerprint)
@@ -103,7 +133,7 @@ class Model:
         """Raises DataError L201 for a missing column, L226 where there is no row."""
         if not len(table):
             raise DataError("L226", tr("there are no rows"), where=tr("the rows to answer"))
-        for column in self.signature["inputs"]:
+        for column in () if self.signature.get("columns") else self.signature["inputs"]:  # there they describe no row
             if column not in table.columns:
                 raise DataError("L201", tr("no such column"), where=tr("the rows to answer"), received=column, allowed=table.columns)
 

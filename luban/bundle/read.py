@@ -92,8 +92,10 @@ def task_of(description: dict[str, Any], state: Any, folder: Path) -> Any:
 
 
 def signature_of(recipe: recipes.Recipe) -> dict[str, Any]:
-    """Columns it reads and their kinds, and the target."""
-    return {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target}
+    """Columns it reads and their kinds, the target, and what the task reads beside them."""
+    signature: dict[str, Any] = {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target}
+    own = getattr(recipe.make_task(), "columns", {})
+    return signature | ({"columns": own} if own else {})
 
 
 def header(files: layout.Files) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -26,6 +26,7 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
     import os
 
     from luban.data.inference import guess
+    from luban.data.logs import event_log
     from luban.data.reading import read
 
     if out.exists() and not force:
@@ -33,6 +34,12 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
     table = read(data, base=Path()).table
     if target is not None and target not in table.columns:
         raise DataError("L201", tr("no such column"), where="--target", received=target, allowed=table.columns)
+    place = Path(data) if Path(data).is_absolute() else Path(os.path.relpath(data, out.parent))
+    if target is None and (log := event_log(table)):
+        write_recipe(log_text(log, place.as_posix(), name=data), out)
+        facts = {"recipe": str(out), "task": "recommendation", "target": None, "inputs": {}, "ignored": {}, "columns": log}
+        show(facts, log_text(log, place.as_posix(), name=data).splitlines(), as_json=as_json, following=f"luban check {out}")
+        return
     found = guess(table, target)
     if found.target is None or found.task is None:
         raise DataError(
@@ -41,15 +48,36 @@ def command(data: str, target: str | None, out: Path, force: bool, as_json: bool
             where=data,
             fix=tr("name it: --target COLUMN"),
         )
-    place = Path(data) if Path(data).is_absolute() else Path(os.path.relpath(data, out.parent))
     text = recipe_text(found, place.as_posix(), name=data, rows=len(table))
+    write_recipe(text, out)
+    facts = {"recipe": str(out), "task": found.task, "target": found.target, "inputs": found.inputs, "ignored": found.ignored}
+    show(facts, text.splitlines(), as_json=as_json, following=f"luban check {out}")
+
+
+def write_recipe(text: str, out: Path) -> None:
+    """Raises RecipeError L196."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecipeError("L196", tr("the recipe cannot be written: {why}", why=error.strerror or str(error)), where=str(out)) from error
-    facts = {"recipe": str(out), "task": found.task, "target": found.target, "inputs": found.inputs, "ignored": found.ignored}
-    show(facts, text.splitlines(), as_json=as_json, following=f"luban check {out}")
+
+
+def log_text(log: dict[str, str], place: str, *, name: str) -> str:
+    """The recipe of a log of users and items."""
+    from luban.recipe import toml_value
+
+    lines = [
+        tr("# Written by `luban new {name}`: every guess can be changed.", name=name),
+        f"data = {toml_value(place)}",
+        'model = "auto"',
+        "",
+        "[task]",
+        f'kind = "recommendation"  # {tr("the columns are named like users and items, and both repeat")}',
+        *(f"{role} = {toml_value(column)}" for role, column in log.items()),
+        f"# {tr('a column of ratings or counts: weight = {example}', example=chr(34) + '…' + chr(34))}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def recipe_text(found: Any, place: str, *, name: str, rows: int) -> str:

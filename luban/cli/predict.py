@@ -24,13 +24,15 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 @click.argument("data", required=False)
 @click.option("--text", "texts", multiple=True, help=tr("A text to answer, for bundles with one text input; can be repeated."))
 @click.option("--out", type=click.Path(path_type=Path), help=tr("Write answers to a .csv, .jsonl or .parquet file instead of stdout."))
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help=tr("Change a setting of the answer, such as a recommender's k=20."))
 @as_json_option
 @quiet_option
-def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
     """Predict."""
     import polars as pl
 
     import luban
+    from luban.recipe import apply_sets
 
     if bool(data) == bool(texts):
         raise RecipeError("L192", tr("give DATA or --text, one of them"), where="luban predict")
@@ -40,7 +42,7 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
     if out and data and data != "-" and in_blocks(model, bundle, Path(data), out):
         return
     rows, lines = rows_of(model, data, texts)
-    answers = model.answers(rows)
+    answers = model.answers(rows, **apply_sets({}, sets))
     if lines is not None:
         answers = answers.with_columns(pl.Series("line", lines))
     if out:
@@ -73,7 +75,7 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.Da
 
     inputs = model.signature["inputs"]
     if texts:
-        if list(inputs.values()) != ["text"]:
+        if list(inputs.values()) != ["text"] or model.signature.get("columns"):
             raise RecipeError(
                 "L194",
                 tr("--text needs a bundle whose only input is a text"),
@@ -118,6 +120,6 @@ def write(answers: pl.DataFrame, out: Path) -> None:
         else:
             flat = answers.unnest("chances", separator=".") if "chances" in answers.columns else answers
             lists = [name for name, dtype in flat.schema.items() if isinstance(dtype, pl.List)]
-            flat.with_columns(pl.col(name).list.join("|") for name in lists).write_csv(out)
+            flat.with_columns(pl.col(name).cast(pl.List(pl.String)).list.join("|") for name in lists).write_csv(out)
     except OSError as error:
         raise DataError("L229", tr("the answers cannot be written: {why}", why=error.strerror or str(error)), where=str(out)) from error

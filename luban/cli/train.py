@@ -69,7 +69,7 @@ def score_value(row: dict[str, Any], metric: str) -> str:
 
 def example_input(recipe: Any) -> str:
     """What `luban predict` may be given."""
-    if len(recipe.inputs) == 1:
+    if len(recipe.inputs) == 1 and recipe.target:
         (section,) = recipe.inputs.values()
         if section["kind"] == "text":
             return f'--text "{tr("a sentence")}"'

@@ -28,7 +28,7 @@ from luban.data.checks import Finding, checks
 from luban.data.inference import guess
 from luban.data.reading import read
 from luban.data.source import Source
-from luban.data.splits import NAMES, TRAIN, Splitting, divide
+from luban.data.splits import NAMES, ORDERED, TRAIN, Splitting, divide
 from luban.errors import DataError, logger, say, warn
 from luban.files import flush, put, sweep, write_whole
 from luban.messages import tr
@@ -102,7 +102,7 @@ class Heard(logging.Handler):
 
 def open_source(recipe: Recipe) -> tuple[Source, Recipe]:
     """Read the data; where the recipe names no inputs, infer them and say so."""
-    used = [*recipe.inputs, target_of(recipe)] if recipe.inputs else None
+    used = [*recipe.inputs, target_of(recipe), *own_columns(recipe)] if recipe.inputs else None
     source = read(recipe.data, recipe.reading, base=recipe.base, used=[name for name in used if name] if used else None)
     return source, complete(recipe, source.table)
 
@@ -112,7 +112,13 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     target = target_of(recipe)
     if target and target not in table.columns:
         raise DataError("L201", tr("no such column"), where="recipe.toml: target", received=target, allowed=table.columns)
-    if not recipe.inputs:
+    for role, column in columns_of(recipe).items():
+        if column not in table.columns:
+            fix = tr("write down which column it is: {example}", example=f'{role} = "…"')
+            raise DataError(
+                "L201", tr("no such column"), where=f"recipe.toml: task.{role}", received=column, allowed=table.columns, fix=fix
+            )
+    if not recipe.inputs and not own_columns(recipe):
         recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in inferred(recipe, table, target).items()})
         if not recipe.inputs:
             raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
@@ -169,11 +175,22 @@ def target_of(recipe: Recipe) -> str | None:
     return recipe.target or None
 
 
+def own_columns(recipe: Recipe) -> list[str]:
+    """Columns that the task reads beside its inputs."""
+    return list(columns_of(recipe).values())
+
+
+def columns_of(recipe: Recipe) -> dict[str, str]:
+    """The same by what they say, such as user and item."""
+    return getattr(recipe.make_task(), "columns", {})
+
+
 def splitting_of(recipe: Recipe) -> Splitting:
     """The recipe's split; what it leaves out, as the task has it."""
     default, asked = recipe.make_task().split, recipe.split
     by = asked.by or ("last" if asked.group and asked.order else "random" if asked.group else "time" if asked.order else default.by)
-    return replace(asked, by=by, group=asked.group or default.group, order=asked.order or default.order)
+    group = asked.group or (default.group if by == default.by or by in ("last", "last_one", "ratio") else None)
+    return replace(asked, by=by, group=group, order=asked.order or (default.order if by in ORDERED else None))
 
 
 def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Prepared:
@@ -181,9 +198,10 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     fold = parts is not None
     task = recipe.make_task()
     if parts is None:
-        parts = divide(source.table, splitting_of(recipe), target=target_of(recipe), seed=recipe.training.seed, given=source.splits)
+        parts = parts_of(recipe, source.table, source.splits)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], by=divided_by(recipe, source))
+    looked = {"by": divided_by(recipe, source), "own": columns_of(recipe)}
+    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], **looked)
     for finding in findings:
         if not is_known(finding, recipe):
             finding.emit()
@@ -200,6 +218,18 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
         )
     raw = table.with_row_index(ROW).filter(pl.Series(parts != TRAIN)).lazy()
     return Prepared(recipe, task, examples, raw, facts_of(recipe, source, table, rows, examples, findings))
+
+
+def parts_of(recipe: Recipe, table: pl.DataFrame, given: np.ndarray | None) -> np.ndarray:
+    """(N,) the split of each row; rows that happened to nobody, but say what something is, are known from the start."""
+    task, split = recipe.make_task(), splitting_of(recipe)
+    about = task.described(table) if hasattr(task, "described") else np.zeros(len(table), bool)
+    settings = {"target": target_of(recipe), "seed": recipe.training.seed}
+    if not about.any():
+        return divide(table, split, **settings, given=given)
+    parts = np.full(len(table), TRAIN, np.int8)
+    parts[~about] = divide(table.filter(pl.Series(~about)), split, **settings, given=None if given is None else given[~about])
+    return parts
 
 
 def divided_by(recipe: Recipe, source: Source) -> str:
@@ -238,9 +268,9 @@ def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
     """Columns of the table that the recipe names."""
     beside = getattr(recipe.make_task(), "beside", ())  # columns that the task's own settings name
-    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside}
+    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside, *own_columns(recipe)}
     named = [column for column in table.columns if column in wanted]
-    return named if recipe.inputs or target_of(recipe) else table.columns
+    return named if recipe.inputs or target_of(recipe) or own_columns(recipe) else table.columns
 
 
 def select(task: Any, rows: Columns, parts: np.ndarray, part: int) -> Columns:

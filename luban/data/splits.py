@@ -17,6 +17,7 @@ from luban.messages import tr
 TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 FEW_LABELS = 64
+GROUPED, ORDERED = ("random", "last", "last_one", "ratio"), ("time", "last", "last_one")  # splits that heed a group, or an order
 CHUNK = 1 << 20  # rows whose places are counted at once
 
 
@@ -28,8 +29,9 @@ class Splitting:
     """Share of the rows that choose checkpoint and model."""
     test: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Share of the rows scored once, at the end."""
-    by: Literal["random", "stratified", "time", "last"] | None = None
-    """`stratified` keeps the shares of the labels, `time` tests on the latest rows, `last` on each group's; left out, as the task has it."""
+    by: Literal["random", "stratified", "time", "last", "last_one", "ratio"] | None = None
+    """`stratified` keeps the shares of the labels, `time` tests on the latest rows, `last` on each group's latest, `last_one` on just one
+    row of each, `ratio` on a share of each group at random; left out, as the task has it."""
     group: str | None = None
     """Column whose equal values stay in one split (a patient, a customer); with `by = "last"`, whose last rows are the test."""
     order: str | None = None
@@ -39,10 +41,10 @@ class Splitting:
         """Raises RecipeError L116 for keys that exclude each other."""
         if self.group and self.by in ("time", "stratified"):
             what = tr("group can't be kept by this split")
-            raise RecipeError("L116", what, where="recipe.toml: split.group", received=self.by, allowed=["random", "last"])
-        if self.order and self.by in ("random", "stratified"):
+            raise RecipeError("L116", what, where="recipe.toml: split.group", received=self.by, allowed=GROUPED)
+        if self.order and self.by in ("random", "stratified", "ratio"):
             what = tr("this split has no use for an order")
-            raise RecipeError("L116", what, where="recipe.toml: split.order", received=self.by, allowed=["time", "last"])
+            raise RecipeError("L116", what, where="recipe.toml: split.order", received=self.by, allowed=ORDERED)
 
 
 def divide(table: pl.DataFrame, split: Splitting, *, target: str | None, seed: int, given: np.ndarray | None = None) -> np.ndarray:
@@ -77,8 +79,10 @@ def cut(
     """Parts for these rows; None = all of the table."""
     if split.by == "time":
         return by_time(table, need(table, split.order, "order"), shares)
-    if split.by == "last":
+    if split.by in ("last", "last_one"):
         return by_last(table, split, shares)
+    if split.by == "ratio":
+        return by_ratio(table, need(table, split.group, "group"), shares, seed, rows)
     if split.group is not None:
         return by_group(table, need(table, split.group, "group"), shares, seed)
     if split.by == "stratified" and target in table.columns and not table[target].dtype.is_nested():
@@ -183,9 +187,7 @@ def by_group(table: pl.DataFrame, group: str, shares: dict[int, float], seed: in
 
 def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.ndarray:
     """The latest rows are the test, those before them the validation; rows of one instant stay together."""
-    times = table[order]
-    if times.null_count():
-        raise DataError("L222", tr("{n} rows have no time", n=times.null_count()), where=order, fix=tr("fill them or drop them before"))
+    times = in_order(table[order])
     rank = times.rank("min").to_numpy() - 1
     if rank.max() == 0:
         warn("W220", tr("every row has the same time; the split by time is empty"), where=order)
@@ -196,15 +198,25 @@ def by_time(table: pl.DataFrame, order: str, shares: dict[int, float]) -> np.nda
     )
 
 
+def in_order(times: pl.Series) -> pl.Series:
+    """The moments as values that rise with time: texts that all read as dates are dates. Raises DataError L222 where one is missing."""
+    if times.null_count():
+        raise DataError(
+            "L222", tr("{n} rows have no time", n=times.null_count()), where=times.name, fix=tr("fill them or drop them before")
+        )
+    if times.dtype != pl.String:
+        return times
+    from luban.kinds.date import guess_format, parse  # imports torch, which dividing does without
+
+    instants = parse(times, guess_format(times))
+    return times if instants.null_count() else instants
+
+
 def by_last(table: pl.DataFrame, split: Splitting, shares: dict[int, float]) -> np.ndarray:
     """In each group by itself: its last rows are the test, those before them the validation; a group of fewer than three rows trains."""
     rows = table.select(place=pl.int_range(pl.len()))
     if split.order is not None:
-        times = table[need(table, split.order, "order")]
-        if times.null_count():
-            raise DataError(
-                "L222", tr("{n} rows have no time", n=times.null_count()), where=split.order, fix=tr("fill them or drop them before")
-            )
+        times = in_order(table[need(table, split.order, "order")])
         rows = rows.with_columns(time=times).sort("time", maintain_order=True)
     places = rows["place"].to_numpy()
     codes = np.zeros(len(table), np.int64)
@@ -213,11 +225,26 @@ def by_last(table: pl.DataFrame, split: Splitting, shares: dict[int, float]) -> 
     places = places[np.argsort(codes[places], kind="stable")]  # by group, then time, then place
     sizes = np.bincount(codes)
     from_end = np.cumsum(sizes)[codes[places]] - np.arange(len(places))  # 1 = the last row of its group
+    if split.by == "last_one":
+        shares = {part: 1e-9 if share else 0.0 for part, share in shares.items()}
     tested = last_rows(sizes, shares[TEST], spare=2)
     validated = last_rows(sizes, shares[VALIDATION], spare=1 + tested)
     parts = np.zeros(len(table), np.int8)
     parts[places[from_end <= (tested + validated)[codes[places]]]] = VALIDATION
     parts[places[from_end <= tested[codes[places]]]] = TEST
+    return parts
+
+
+def by_ratio(table: pl.DataFrame, group: str, shares: dict[int, float], seed: int, rows: np.ndarray | None) -> np.ndarray:
+    """In each group by itself a share at random, rounded down, but one row where there are three; a group of fewer rows trains."""
+    codes = table[group].cast(pl.String).fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
+    order = np.lexsort((keys(range(len(table)), seed, rows), codes))
+    sizes = np.bincount(codes)
+    place = np.arange(len(order)) - (np.cumsum(sizes) - sizes)[codes[order]]
+    counts = {part: np.where(sizes >= 3, np.maximum(np.floor(sizes * share + 1e-9), share > 0), 0) for part, share in shares.items()}
+    parts = np.zeros(len(table), np.int8)
+    parts[order[place < (counts[TEST] + counts[VALIDATION])[codes[order]]]] = VALIDATION
+    parts[order[place < counts[TEST][codes[order]]]] = TEST
     return parts
 
 

@@ -28,7 +28,7 @@ from luban.data.inference import SAMPLE
 from luban.data.readers import suffix_of
 from luban.data.reading import locate
 from luban.data.source import Source
-from luban.data.splits import NAMES, TRAIN, divide
+from luban.data.splits import NAMES, TRAIN
 from luban.data.spool import Held, Spool, spool
 from luban.draw import PIECE, key_of, sampled
 from luban.errors import DataError, say, warn
@@ -98,7 +98,7 @@ def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], 
     with workbench(folder, DISK * size) as place:
         records = place / "records"
         records.mkdir()
-        used = [name for name in (*recipe.inputs, whole.target_of(recipe)) if name] if recipe.inputs else None
+        used = [name for name in (*recipe.inputs, whole.target_of(recipe), *whole.own_columns(recipe)) if name] if recipe.inputs else None
         rows, source = spool(recipe.data, recipe.reading, records, block_size(room), base=recipe.base, used=used, check=check)
         recipe = whole.complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
         made = stored(recipe, rows, source, place, room, check, heard)
@@ -202,12 +202,13 @@ def build(
     """Split, check, fit, encode; the examples, mapped from files in `place`, and what the store says of them."""
     narrow = [name for name in split_columns(recipe) if name in rows.schema and not rows.schema[name].is_nested()]
     source = replace(source, table=rows.narrow(narrow)) if narrow else source
-    parts = divide(source.table, whole.splitting_of(recipe), target=whole.target_of(recipe), seed=recipe.training.seed, given=source.splits)
+    parts = whole.parts_of(recipe, source.table, source.splits)
     names = whole.used_columns(recipe, rows.empty())
     sample = sample_of(recipe, source.table, parts, rows.bytes * len(names) / len(rows.schema), room)
     table = rows.take(sample.rows, names)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    findings = checks(table, kinds, whole.target_of(recipe), parts[sample.rows], recipe.task["kind"])
+    own = whole.columns_of(recipe)
+    findings = checks(table, kinds, whole.target_of(recipe), parts[sample.rows], recipe.task["kind"], own=own)
     for finding in findings:
         if not whole.is_known(finding, recipe):
             finding.emit()
@@ -239,13 +240,13 @@ def split_columns(recipe: Recipe) -> list[str]:
     """Columns that the split and the counts of labels look at."""
     split, target = whole.splitting_of(recipe), whole.target_of(recipe)
     labels = target if split.by == "stratified" or recipe.task["kind"] == "classification" else None
-    return [name for name in dict.fromkeys((labels, split.group, split.order)) if name]
+    return [name for name in dict.fromkeys((labels, split.group, split.order, *whole.own_columns(recipe))) if name]
 
 
 def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: float, room: int) -> Sample:
     """All rows where a share of the room holds them; else a keyed, uniform sample, and the first training row of every label."""
     share = room * FIT_SHARE / max(1.0, size)
-    if share >= 1:
+    if share >= 1 or getattr(recipe.make_task(), "fits_whole", False):
         return Sample(np.arange(len(parts)), len(parts))
     rows, target = sampled(len(parts), share, key_of(recipe.training.seed + 1, "split")), whole.target_of(recipe)
     if target in table.columns and recipe.task["kind"] == "classification":

@@ -65,6 +65,8 @@ def paired_interval(
 def bootstrap(metric: Metric, judged: tuple[Columns, ...], *, draws: int | None, seed: int, level: float, groups: Array | None) -> Interval:
     """Percentiles of the score of the first marks, minus that of the second."""
     tallies = [metric.ready(marks) for marks in judged]
+    if any(not tally.draws for tally in tallies):
+        return Interval(math.nan, math.nan)
     centre, rng = difference([tally.once() for tally in tallies]), np.random.default_rng(seed)
     draws = draws or min(tally.draws for tally in tallies)
     if math.isnan(centre):

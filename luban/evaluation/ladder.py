@@ -18,7 +18,7 @@ from luban.supervised import is_solved
 from luban.task import Climbs
 
 ONE_ERROR = 0.6827  # share of a normal distribution within one standard error
-CONSTANT = "majority"
+CONSTANTS = ("majority", "popularity")
 Role = Literal["baseline", "network"]
 
 
@@ -111,7 +111,7 @@ def choose(rungs: list[Rung], metric: Metric, *, draws: int = 1000) -> Rung:
     for rung in judged:
         if rung is best:
             break
-        if rung.name == CONSTANT:
+        if rung.name in CONSTANTS:
             continue
         low, high = paired_interval(metric, best.validation, rung.validation, draws=draws, level=ONE_ERROR)  # type: ignore[arg-type]
         if low <= 0 <= high:

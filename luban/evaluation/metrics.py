@@ -1,9 +1,10 @@
 """Metrics: named functions of marks (what `Task.judge` says of each example), found by their name.
 
-A family of metrics is a file `*_metrics.py` beside this one; whatever `Metric` it holds is found here.
+A family of metrics is a file `*_metrics.py` beside this one; whatever `Metric` it holds, or tuple of them, is found here.
 Marks the families of today read, N examples and K classes:
   one class     label (N,) int64, -2 = a label never seen in training · guess (N,) int64 · chance (N, K) probabilities
   many labels   labels (N, K) bool · guess (N, K) bool · chance (N, K)
+  lists         hits, relevant, listed …: see recommendation_metrics
   a quantity    truth (N,) · answer (N,), both in the user's unit
   a text        nats (N,) · tokens (N,) · bytes (N,), sums over what was foretold
 A score that these examples do not define (AUC of one class, R² of a constant) is nan; a prediction that is not finite is an error.
@@ -100,7 +101,9 @@ def metrics() -> dict[str, Metric]:
     found = {}
     for path in sorted(Path(__file__).parent.glob("*_metrics.py")):
         module = importlib.import_module(f"luban.evaluation.{path.stem}")
-        found |= {value.name: value for value in vars(module).values() if isinstance(value, Metric)}
+        for value in vars(module).values():
+            metrics_of = value if isinstance(value, tuple) else (value,)
+            found |= {metric.name: metric for metric in metrics_of if isinstance(metric, Metric)}
     return found
 
 

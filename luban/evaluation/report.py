@@ -101,11 +101,23 @@ def model(report: dict[str, Any]) -> dict[str, Any]:
         "roc_chart": plots.roc_curve(report["roc"], "chart-roc") if report.get("roc") else None,
         "per_class": classes[:MOST_CLASSES],
         "per_class_left": max(0, len(classes) - MOST_CLASSES),
+        "slices": slices_of(report),
+        "slice_metric": plots.title_of(metric),
         "wrong": [shown(example) for example in wrong[:MOST_WRONG]],
         "surest_first": any(example.get("confidence") is not None for example in wrong),
         "side_by_side": bool(classes) and len((report.get("confusion") or {}).get("labels", ())) <= 10,
         **confusion_of(report.get("confusion")),
     }
+
+
+def slices_of(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Parts of the examples, those of one kind together, in the order they came."""
+    groups: list[dict[str, Any]] = []
+    for part in report.get("slices") or []:
+        if not groups or groups[-1]["by"] != part["by"]:
+            groups.append({"by": part["by"], "parts": []})
+        groups[-1]["parts"].append(part)
+    return groups
 
 
 def confusion_of(confusion: Any) -> dict[str, Any]:

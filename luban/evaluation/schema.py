@@ -166,6 +166,15 @@ class Wrong(TypedDict):
     inputs: dict[str, Any]
 
 
+class SliceScore(TypedDict):
+    """A part of the examples with a score of its own."""
+
+    by: Text  # what the parts differ in
+    name: Text
+    count: int
+    score: Score  # of the first metric
+
+
 class BundleFacts(TypedDict):
     """Where the bundle lies."""
 
@@ -206,6 +215,7 @@ class Report(TypedDict):
     regression: NotRequired[Regression | None]
     per_class: NotRequired[list[ClassScore]]
     wrong: NotRequired[list[Wrong]]
+    slices: NotRequired[list[SliceScore]]
     warnings: NotRequired[list[Text]]
     environment: NotRequired[dict[str, Any]]
     bundle: NotRequired[BundleFacts | None]

@@ -22,7 +22,7 @@ class Tally:
     count: int  # N
     cell: Array | None = None  # (N,) the cell of each example; None = every example is its own, C = N
     num_cells: int = 0  # C, when there are cells
-    draws: int = 1000  # what a bootstrap can afford
+    draws: int = 1000  # what a bootstrap can afford; 0 = none says anything: drawn again, examples hold fewer different things
     passes: int = 0  # over the examples, draw by draw; 0 = all draws go at once
 
     def once(self) -> float:

@@ -12,9 +12,9 @@ from luban.columns import Columns
 from luban.data.accounting import rows_without_target
 from luban.data.checks import Finding, Subject, by_weight, examine
 from luban.data.checks.finding import ok
-from luban.data.prepare import all_rejects, cut_short, divided_by, open_source, splitting_of, target_of, used_columns
+from luban.data.prepare import all_rejects, columns_of, cut_short, divided_by, open_source, parts_of, target_of, used_columns
 from luban.data.source import Source
-from luban.data.splits import TRAIN, divide
+from luban.data.splits import TRAIN
 from luban.errors import DataError
 from luban.inspection.suspects import Suspects
 from luban.inspection.suspects import suspects as find_suspects
@@ -44,9 +44,9 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
     """Look at everything; `suspects`: at the labels too, by a small model. Raises DataError L2xx where nothing can be looked at."""
     source, recipe = open_source(recipe)
     target = target_of(recipe)
-    parts = divide(source.table, splitting_of(recipe), target=target, seed=recipe.training.seed, given=source.splits)
+    parts = parts_of(recipe, source.table, source.splits)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    subject = Subject(source.table, kinds, target, parts, recipe.task["kind"], divided_by(recipe, source))
+    subject = Subject(source.table, kinds, target, parts, recipe.task["kind"], divided_by(recipe, source), columns_of(recipe))
     findings, rejects, usable = examine(subject), [asdict(reject) for reject in source.rejects], 0
     if any(finding.level == "error" for finding in findings):
         return CheckUp(recipe, source, subject, findings, rejects, usable, None)
@@ -60,7 +60,7 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
 def encoded(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray) -> tuple[Columns, list[Finding]]:
     """Every row encoded, and what is cut short; of a large table, texts and names by a sample: nothing in them can be at fault."""
     task = recipe.make_task()
-    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs"):
+    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs") or hasattr(task, "columns"):
         task = fitted(task, table, parts)
         rows = task.encode(table)
         return rows, cut_short(rows, task.state)

@@ -15,7 +15,7 @@ from luban.data.prepare import ROW, Prepared, splitting_of
 from luban.evaluation.calibration import reliability
 from luban.evaluation.confusion import confusion, per_class
 from luban.evaluation.intervals import paired_interval
-from luban.evaluation.ladder import Rung, best_of
+from luban.evaluation.ladder import Rung, best_of, scored
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.residuals import regression
 from luban.evaluation.roc import roc
@@ -24,6 +24,7 @@ from luban.evaluation.verdict import verdict
 from luban.messages import both
 from luban.recipe import Recipe
 from luban.run.folder import environment
+from luban.task import Slices
 from luban.training.log import curves
 
 MOST_WRONG = 24
@@ -68,7 +69,7 @@ def report_of(
         "forecast": None,
     }
     if marks is not None and len(marks):
-        report |= judged(marks, labels, prepared)
+        report |= judged(marks, labels, prepared) | sliced(chosen.task, marks, metric, evaluation)
         marks.release()
     return report
 
@@ -99,7 +100,12 @@ def protocol(recipe: Recipe, chosen: Rung, metric: Metric) -> dict[str, Any]:
     elif isinstance(recipe.data, dict):
         how = both("the data's own split, completed as {by}", by=split.by)
     else:
-        how = both("{by}: {validation:.0%} validation, {test:.0%} test", by=split.by, validation=split.validation, test=split.test)
+        shares = {"by": split.by, "validation": split.validation, "test": split.test}
+        how = both("{by}: {validation:.0%} validation, {test:.0%} test", **shares)
+        if split.by == "last_one":
+            how = both("last_one: the last row of each {group} is the test, the one before it the validation", group=split.group)
+        elif split.group:
+            how = both("{by}: of each {group} {validation:.0%} validation, {test:.0%} test", **shares, group=split.group)
     if recipe.model["kind"] == "auto":
         who = both("the model was chosen by {metric} on validation: the cheapest within one standard error of the best", metric=metric.name)
     else:
@@ -134,6 +140,17 @@ def learning_curves(folder: Path, chosen: Rung) -> dict[str, Any] | None:
         return None
     best = max(found["validation"], key=lambda point: point[1], default=None)
     return found | {"best_step": best[0] if best and chosen.role == "network" else None}
+
+
+def sliced(task: Any, marks: Columns, metric: Metric, evaluation: Any) -> dict[str, Any]:
+    """The first metric on the parts of the marks that the task tells apart."""
+    if not isinstance(task, Slices):
+        return {}
+    found = []
+    for by, name, part in task.slices(marks):
+        score = scored((metric.name,), part, level=evaluation.level, draws=evaluation.draws)[metric.name]
+        found.append({"by": by, "name": name, "count": len(part), "score": score})
+    return {"slices": found}
 
 
 def judged(marks: Columns, labels: list[str] | None, prepared: Prepared) -> dict[str, Any]:

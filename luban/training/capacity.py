@@ -19,6 +19,8 @@ def check_capacity(task: Any) -> None:
         needed = sum(p.nbytes for p in net.parameters()) * COPIES + sum(b.nbytes for b in net.buffers())
     except RuntimeError as error:  # more elements than torch can count
         raise too_large(str(error)[:80]) from error
+    if hasattr(task, "check_capacity"):
+        task.check_capacity(available())
     if needed > (most := available()):
         raise too_large(tr("{needed:.3g} GB of {most:.3g} GB", needed=needed / 1e9, most=most / 1e9))
 

@@ -62,7 +62,10 @@ class Trainer:
     def fresh(self) -> nn.Module:
         """The net as it begins."""
         torch.manual_seed(self.settings.seed)
-        return fresh(self.task).to(self.device)
+        net = fresh(self.task)
+        if hasattr(self.task, "remember"):
+            self.task.remember(net, self.examples)
+        return net.to(self.device)
 
     def run(self, until: int | None = None) -> Trainer:
         """Train to the end, or to a step; resumes where a checkpoint stands."""

@@ -64,6 +64,8 @@ def solve(
     begun = time.monotonic()
     passes = affordable(task, net, examples, seed, room)
     rows = len(examples) if passes.rows is None else len(passes.rows)
+    if hasattr(task, "remember"):
+        task.remember(net, examples)
     with torch.no_grad():
         for share in net.solve(passes):  # type: ignore[operator,union-attr]
             tell("solve", share=share)

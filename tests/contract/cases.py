@@ -31,6 +31,7 @@ from luban.predicting import marks_of
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
+from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.training.distributed import share
 from luban.training.loop import Trainer
@@ -353,6 +354,40 @@ SOLVED = (
     regression("linear", {"kind": "linear"}, solved=True),
     regression("boosted", {"kind": "boosted", "rounds": 23, "leaves": 5, "min_leaf": 3}, solved=True),
 )
+
+
+def recommendation(name: str, **options: Any) -> Case:
+    """A case of lists; a net that says the same of all names items by chance."""
+    model = {"kind": name.replace("-", "_"), "size": "tiny"} | options.pop("model", {})
+    inputs = options.pop("inputs", {})
+    task = Recommendation(Recommendation.Config(user="user", item="item", time="time", model=model, inputs=inputs))
+    score = metric("recall_at_10")
+    options = {"rows": 1100, "floor": 0.8, "solved": True, "chance": lambda marks: score(marks) - 2 * 10 / 31} | options
+    return Case(f"recommendation-{name}", task, demo(task), score, **options)
+
+
+TOLD = {"title": {"kind": "text", "vocabulary": 300}, "arc": {"kind": "category"}}
+RECOMMENDERS = (
+    recommendation("popularity", floor=0.0, chance=None),
+    recommendation("item-knn"),
+    recommendation("user-knn"),
+    recommendation("ease", model={"penalty": 5.0}),
+    recommendation("rlae", model={"penalty": 5.0}),
+    recommendation("ials"),
+    recommendation("blend", model={"penalty": 5.0}),
+    recommendation("content", inputs=TOLD, floor=0.7),
+    recommendation("mixed", inputs=TOLD, chance=None),  # descriptions are no weights
+    recommendation(
+        "hybrid",
+        inputs=TOLD,
+        model={"encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}},
+        solved=False,
+        steps=150,
+        overfits=False,
+    ),
+    recommendation("sasrec", solved=False, steps=200),
+    recommendation("bpr", solved=False, steps=150, settings={"learning_rate": 0.05}, overfits=True),
+)
 TOYS = (
     Case(
         "gan",
@@ -397,5 +432,5 @@ TOYS = (
         chance=lambda marks: contrastive.recall_at_1(marks) - 1 / len(marks),
     ),
 )
-CASES = {case.name: case for case in (*NETWORKS, *SOLVED, *TOYS)}
+CASES = {case.name: case for case in (*NETWORKS, *SOLVED, *RECOMMENDERS, *TOYS)}
 STEPPED = {name: case for name, case in CASES.items() if not case.solved}

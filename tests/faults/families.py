@@ -13,6 +13,7 @@ from cases import FLOWER, MIXED, PICTURE, RENT, SMALL, flowers, pictures, readin
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
+from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 
 ROWS = 120
@@ -24,7 +25,7 @@ class Family:
     """One recipe over one small table, a bad row among its rows where a cell can be bad."""
 
     name: str
-    task: str
+    task: Any
     table: Callable[[], pl.DataFrame]
     inputs: dict[str, Any]
     model: dict[str, Any]
@@ -44,11 +45,11 @@ class Family:
 
     def recipe(self, folder: Path) -> dict[str, Any]:
         """Over its data in the folder."""
+        named = {"target": self.target, "inputs": self.inputs} if self.target else {}
         return {
             "task": self.task,
             "data": str(folder / self.data),
-            "target": self.target,
-            "inputs": self.inputs,
+            **named,
             "model": {"size": "tiny", **self.model},
             "training": SHORT | self.training,
             "evaluation": {"draws": 20, "baselines": False} | self.evaluation,
@@ -99,6 +100,16 @@ def conversed() -> pl.DataFrame:
 
 TEXT = {"text": {"kind": "text"}}
 GPT = {"kind": "gpt", "width": 28, "layers": 1, "heads": 2, "context": 32, "dropout": 0.2}
+
+
+def walked() -> pl.DataFrame:
+    """Users on a circle of items, one of them without a name."""
+    config = Recommendation.Config(**{name: value for name, value in WALKED.items() if name != "kind"})
+    table = Recommendation(config).demo(1100, 3)
+    return table.with_columns(pl.Series("user", [None, *table["user"].to_list()[1:]]))
+
+
+WALKED = {"kind": "recommendation", "user": "user", "item": "item", "time": "time"}
 NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"]}
 TRANSFORMER = {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}
 RESNET = {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0], "dropout": 0.2}
@@ -131,6 +142,8 @@ FAMILIES = (
         training={"ema": 0.9, "patience": 3},
     ),
     Family("resnet", "classification", pictured, PICTURE, RESNET, training={"optimizer": "sgd", "epochs": 5.0, "steps": None}),
+    Family("ials", WALKED, walked, {}, {"kind": "ials", "sweeps": 5}, "", evaluation={"baselines": True}),
+    Family("bpr", WALKED, walked, {}, {"kind": "bpr"}, "", {"ema": 0.9, "accumulation": 2, "patience": 3}),
     Family(
         "auto",
         "classification",

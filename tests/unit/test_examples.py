@@ -6,6 +6,7 @@ import io
 import subprocess
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,40 @@ def test_names_are_those_that_can_be_had(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(MachineError, match="L504"):
         examples.fetch("iris", tmp_path / "file")
+
+
+def wheel(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_films_come_out_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t7\t3\t5\n"
+    files = {f"{examples.MOVIES}.{part}": log for part in ("inter", "item", "user")}
+    monkeypatch.setattr(examples, "download", lambda *_: wheel(tmp_path / "recbole.whl", {"../evil": b"x", **files}))
+    recipe = examples.fetch("ml-100k", tmp_path / "films")
+    stated = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    assert read(stated["data"], base=recipe.parent).table.columns == ["user_id", "item_id", "rating", "timestamp"]
+    assert not (tmp_path / "evil").exists()
+    monkeypatch.setattr(examples, "download", lambda *_: wheel(tmp_path / "other.whl", {"a": b""}))
+    with pytest.raises(MachineError) as caught:
+        examples.fetch("ml-100k", tmp_path / "again")
+    assert caught.value.code == "L503"
+
+
+def test_purchases_are_cleaned_and_described() -> None:
+    head = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
+    rows = [
+        "1,85048,GLASS BALL ,12,12/1/2009 7:45,6.95,13085.0,UK",
+        "2,85048a,RED CUP,1,12/2/2009 9:00,1,13086.0,UK",
+        "C3,85048,GLASS BALL,-12,12/3/2009 7:45,6.95,13085.0,UK",
+        "4,POST,POSTAGE,1,12/3/2009 7:45,18,13085.0,UK",
+        "5,85048,wrong,1,12/4/2009 7:45,2,,UK",
+        "6,85048,,1,12/4/2009 7:45,0,13085.0,UK",
+    ]
+    table = examples.purchases("\n".join([head, *rows]).encode())
+    assert table["customer"].to_list() == [13085, 13086, None, None]
+    assert table["product"].to_list() == ["85048", "85048A", "85048", "85048A"]
+    assert table["description"].to_list() == [None, None, "GLASS BALL", "RED CUP"]

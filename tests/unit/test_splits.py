@@ -161,3 +161,28 @@ def test_folds_test_every_row_once_in_proportion() -> None:
     assert of_a.max() - of_a.min() <= 1
     np.testing.assert_array_equal(fold, folds(211, 5, labels, seed=0))
     assert not np.array_equal(fold, folds(211, 5, labels, seed=1))
+
+
+def test_a_share_of_each_group_is_cut_at_random() -> None:
+    frame = pl.DataFrame({"who": np.repeat(np.arange(5), [1, 2, 3, 10, 29])})
+    split = Splitting(by="ratio", group="who", validation=0.1, test=0.2)
+    parts = divide(frame, split, target=None, seed=0)
+    counts = [np.bincount(parts[frame["who"].to_numpy() == who], minlength=3).tolist() for who in range(5)]
+    assert counts == [[1, 0, 0], [2, 0, 0], [1, 1, 1], [7, 1, 2], [22, 2, 5]]
+    order = np.random.default_rng(0).permutation(45)
+    assert shares(divide(frame[order], split, target=None, seed=0)) == shares(parts)
+    assert not np.array_equal(parts, divide(frame, split, target=None, seed=1))
+
+
+def test_the_very_last_of_each_group_is_one_row() -> None:
+    frame = pl.DataFrame({"who": np.repeat(np.arange(3), [2, 3, 40]), "when": np.arange(45)[::-1]})
+    parts = divide(frame, Splitting(by="last_one", group="who", order="when"), target=None, seed=0)
+    assert parts.tolist() == [0, 0, 2, 1, 0, 2, 1] + [0] * 38
+    assert shares(divide(frame, Splitting(by="last_one", group="who", order="when", validation=0.0), target=None, seed=0)) == [43, 0, 2]
+
+
+@pytest.mark.parametrize("by", ["random", "stratified", "ratio"])
+def test_a_split_that_heeds_no_order_refuses_one(by: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Splitting(by=by, order="when")  # type: ignore[arg-type]
+    assert caught.value.code == "L116"

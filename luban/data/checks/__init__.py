@@ -12,6 +12,7 @@ import polars as pl
 
 from luban.data.checks.columns import categories, constant_columns, ids, infinities, missing_values
 from luban.data.checks.duplicates import duplicates, rewritten
+from luban.data.checks.events import events
 from luban.data.checks.finding import Finding, Subject
 from luban.data.checks.giveaways import giveaways
 from luban.data.checks.labels import classes, empty_splits
@@ -26,19 +27,27 @@ CHECKS: tuple[Check, ...] = (
     empty_splits, missing_values, constant_columns, ids, infinities, categories, classes, duplicates, giveaways, groups, times,
 )  # fmt: skip
 SEARCHES: tuple[Check, ...] = (rewritten, near_texts, near_images, personal_data)  # dearer: for `luban check` alone
+OF_LOGS: tuple[Check, ...] = (empty_splits, events)  # whose rows are no examples: a column that describes an item is silent in most
 ORDER = {"error": 0, "warning": 1, "ok": 2}
 
 
 def checks(
-    table: pl.DataFrame, inputs: dict[str, str], target: str | None, splits: np.ndarray, task: str, *, by: str = "random"
+    table: pl.DataFrame,
+    inputs: dict[str, str],
+    target: str | None,
+    splits: np.ndarray,
+    task: str,
+    *,
+    by: str = "random",
+    own: dict[str, str] | None = None,
 ) -> list[Finding]:
     """Every finding of the quick checks, errors first."""
-    return run(CHECKS, Subject(table, inputs, target, np.asarray(splits), task, by))
+    return run(OF_LOGS if own else CHECKS, Subject(table, inputs, target, np.asarray(splits), task, by, own or {}))
 
 
 def examine(subject: Subject) -> list[Finding]:
     """Every finding of the checks and the searches, errors first."""
-    return run((*CHECKS, *SEARCHES), subject)
+    return run((*OF_LOGS, personal_data) if subject.own else (*CHECKS, *SEARCHES), subject)
 
 
 def run(which: tuple[Check, ...], subject: Subject) -> list[Finding]:

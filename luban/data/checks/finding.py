@@ -46,6 +46,7 @@ class Subject:
     splits: np.ndarray  # (N,) 0 train, 1 validation, 2 test
     task: str
     by: str = "random"  # how the rows were divided, as split.by has it; "given" = by the data itself
+    own: dict[str, str] = field(default_factory=dict)  # what the task reads beside its inputs: user, item … -> the column
     hashes: dict[str, pl.Series] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)  # what a search leaves for the report
 

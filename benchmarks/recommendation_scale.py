@@ -1,0 +1,153 @@
+"""Fit time and memory of iALS and BPR as interactions grow, on generated power-law logs; and the same factorisation by `implicit`.
+
+    python benchmarks/recommendation_scale.py [--interactions 1e5,1e6,1e7,1e8] [--models ials,bpr] [--factors 64] [--sweeps 3]
+
+Every size runs in a process of its own, so that its peak is its own. Users are a fiftieth of the interactions, items a five-hundredth. `--models ials,implicit` puts the same
+matrix, factors and sweeps through that library, where it is installed; both then name ten items for every user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from luban.columns import Columns, Ragged
+from luban.draw import Draw
+from luban.layers.least_squares import Spans, factorise, fold_in
+from luban.recommending import batch, ranking
+from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER
+from luban.roles import Sizes
+
+
+def generated(count: int, seed: int = 0) -> tuple[Ragged, int]:
+    """Histories of power-law length over items of power-law popularity; and the number of items."""
+    rng, users, items = np.random.default_rng(seed), max(50, count // 50), max(200, count // 500)
+    lengths = np.minimum(items // 4, 1 + (rng.pareto(1.5, users) * 17).astype(np.int64))
+    lengths = np.maximum(1, (lengths * (count / lengths.sum())).astype(np.int64))
+    lengths = np.minimum(lengths, items // 4)
+    flat = np.minimum(items - 1, (items * rng.random(lengths.sum(), dtype=np.float32) ** 3).astype(np.int32))
+    owner = np.repeat(np.arange(users, dtype=np.int32), lengths)
+    pair = np.unique(owner.astype(np.int64) * items + flat)
+    return Ragged.of((pair % items).astype(np.int32), np.bincount(pair // items, minlength=users)), items
+
+
+def spans_of(histories: Ragged, items: int) -> tuple[Spans, Spans]:
+    """By users and by items."""
+    from scipy.sparse import csr_array
+
+    starts = np.r_[histories.starts, len(histories.values)]
+    users = csr_array((np.ones(len(histories.values), np.float32), histories.values, starts), shape=(len(histories), items))
+    turned = users.tocsc()
+    return Spans(starts, users.indices, users.data), Spans(turned.indptr.astype(np.int64), turned.indices, turned.data)
+
+
+def ials(histories: Ragged, items: int, options: Any) -> dict[str, float]:
+    """Sweeps, then ten items for every user."""
+    users, turned = spans_of(histories, items)
+    torch.manual_seed(0)
+    begun, damping = time.perf_counter(), {"unobserved": 0.3, "penalty": 0.3, "exponent": 0.5}
+    item = None
+    for _, found in factorise(
+        users, turned, factors=options.factors, sweeps=options.sweeps, block=options.factors, steps=3, scale=0.1, **damping
+    ):
+        item = found
+    fitted = time.perf_counter() - begun
+    begun = time.perf_counter()
+    for start in range(0, len(histories), 4096):
+        rows = np.arange(start, min(start + 4096, len(histories)))
+        part = Spans(
+            np.r_[0, np.cumsum(histories.lengths[rows])], histories.take(rows).flat(), np.ones(histories.lengths[rows].sum(), np.float32)
+        )
+        left = fold_in(part, item, **damping)
+        owner, _ = histories.take(rows).places()
+        hidden = torch.from_numpy(owner), torch.from_numpy(part.items.astype(np.int64))
+        ranking.best(lambda a, b, left=left: left @ item[a:b].T, len(rows), items, 10, hidden=hidden, allowed=None)
+    return {"fit_s": fitted, "ten_s": time.perf_counter() - begun}
+
+
+def bpr(histories: Ragged, items: int, options: Any) -> dict[str, float]:
+    """One epoch of gradients in batches of about a hundredth of the interactions, at most a million."""
+    from luban.models.bpr import Bpr
+
+    net = Bpr(Bpr.Config(factors=options.factors), Sizes(len(histories), items, len(histories.values)))
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, fused=True)
+    users = max(1, int(min(1_000_000, max(4096, len(histories.values) / 100)) / histories.lengths.mean()))
+    none, begun = Ragged.of(np.zeros(0, np.int64), np.zeros(len(histories), np.int64)), time.perf_counter()
+    ones = np.ones(len(histories.values), np.float32)
+    for start in range(0, len(histories), users):
+        rows = np.arange(start, min(start + users, len(histories)))
+        data = {USER: rows, HISTORY: histories.take(rows), AMOUNT: Ragged(ones, histories.starts, histories.lengths).take(rows)}
+        examples = Columns({**data, SHUNNED: none.take(rows), TARGET: none.take(rows), RECALL: np.zeros(len(rows), bool)}, rows)
+        made = batch.collate(examples, Draw(0, 0, rows, training=True), items, negatives=True)
+        known = made.negative >= 0
+        loss = torch.nn.functional.softplus(net.rate(made, made.negative.clamp(min=0)) - net.rate(made, made.history))[known].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return {"epoch_s": time.perf_counter() - begun}
+
+
+def theirs(histories: Ragged, items: int, options: Any) -> dict[str, float]:
+    """`implicit`'s alternating least squares on the same matrix."""
+    from implicit.als import AlternatingLeastSquares  # codespell:ignore als
+    from scipy.sparse import csr_matrix
+
+    starts = np.r_[histories.starts, len(histories.values)]
+    users = csr_matrix((np.ones(len(histories.values), np.float32), histories.values, starts), shape=(len(histories), items))
+    model = AlternatingLeastSquares(factors=options.factors, iterations=options.sweeps, num_threads=torch.get_num_threads(), random_state=0)
+    begun = time.perf_counter()
+    model.fit(users, show_progress=False)
+    fitted, begun = time.perf_counter() - begun, time.perf_counter()
+    model.recommend(np.arange(len(histories)), users, N=10)
+    return {"fit_s": fitted, "ten_s": time.perf_counter() - begun}
+
+
+RUNS = {"ials": ials, "bpr": bpr, "implicit": theirs}
+
+
+def main() -> None:
+    """A line a size and model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--interactions", default="1e5,1e6,1e7")
+    parser.add_argument("--models", default="ials,bpr")
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--sweeps", type=int, default=3)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        histories, items = generated(int(float(options.interactions)))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = RUNS[options.models](histories, items, options)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        facts = {"model": options.models, "interactions": len(histories.values), "users": len(histories), "items": items}
+        print(
+            json.dumps(facts | {k: round(v, 2) for k, v in found.items()} | {"peak_mb": peak // 1024, "data_mb": before // 1024}),
+            flush=True,
+        )
+        return
+    for size in options.interactions.split(","):
+        for model in options.models.split(","):
+            arguments = [
+                "--interactions",
+                size,
+                "--models",
+                model,
+                "--factors",
+                str(options.factors),
+                "--sweeps",
+                str(options.sweeps),
+                "--one",
+            ]
+            subprocess.run([sys.executable, __file__, *arguments], check=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What a step, a pass and an answer see of some users. B users, E items in all their histories, K targets of the one with most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luban.columns import Columns, Ragged
+from luban.draw import Draw
+from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER
+
+TRIES = 8  # draws of an item that the user never met
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Histories one after the other; the fields a recommender may read are user, history, amount and lengths."""
+
+    user: Tensor  # (B,) int64 code, below 0 = never seen in training
+    lengths: Tensor  # (B,) int64 items of each history
+    history: Tensor  # (E,) int64 codes, oldest first
+    amount: Tensor  # (E,) float32, above 0
+    hidden: Tensor  # (S, 2) int64 user of the batch and item: met, and not in the history
+    target: Tensor  # (B, K) int64 codes, below -1 = never seen in training, -1 = none
+    recall: Tensor  # (B,) bool: what training knows of the user belongs to the history
+    positive: Tensor  # (B, P) int64 items drawn from each history, to be told from the rest of it; (B, 0) where none is wanted
+    negative: Tensor  # (E,) int64 items the user never met, -1 = none was drawn; (0,) where nothing is learnt
+
+    @property
+    def owner(self) -> Tensor:
+        """(E,) the user of the batch that each item of a history belongs to."""
+        return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.lengths.device), self.lengths)
+
+    def pad(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) the latest items of each history on the right, and which of the places are filled."""
+        owner = self.owner
+        ends = self.lengths.cumsum(0)
+        from_end = ends[owner] - 1 - torch.arange(len(owner), device=owner.device)
+        kept = from_end < width
+        items, filled = (
+            self.history.new_zeros(len(self.lengths), width),
+            torch.zeros(len(self.lengths), width, dtype=torch.bool, device=owner.device),
+        )
+        items[owner[kept], width - 1 - from_end[kept]] = self.history[kept]
+        filled[owner[kept], width - 1 - from_end[kept]] = True
+        return items, filled
+
+    def dense(self, num_items: int) -> Tensor:
+        """(B, I) amounts, 0 for what is not in the history."""
+        out = torch.zeros(len(self.lengths), num_items, device=self.amount.device, dtype=self.amount.dtype)
+        out[self.owner, self.history] = self.amount
+        return out
+
+
+def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0) -> Batch:
+    """Tensors; for those that are learnt from one item for each of a history that its user never met, keyed by example and place."""
+    history, target = examples[HISTORY], examples[TARGET]
+    shunned = examples[SHUNNED]
+    hidden = np.stack([shunned.places()[0], shunned.flat()], 1)
+    learnt_from = not target.lengths.any() and not np.any(examples[RECALL])
+    drawn = fresh(history, draw, num_items) if negatives and learnt_from else np.zeros(0, np.int64)
+    return Batch(
+        user=tensor(examples[USER]),
+        lengths=tensor(history.lengths),
+        history=tensor(history.flat()),
+        amount=torch.from_numpy(np.array(examples[AMOUNT].flat(), np.float32)),
+        hidden=tensor(hidden),
+        target=tensor(target.pad(-1, width=int(target.lengths.max(initial=0)))),
+        recall=torch.from_numpy(np.array(examples[RECALL], bool)),
+        positive=tensor(some(history, draw, pairs if learnt_from else 0)),
+        negative=tensor(drawn),
+    )
+
+
+def some(history: Ragged, draw: Draw, count: int) -> np.ndarray:
+    """(B, P) items of each history, drawn with replacement."""
+    if not count or not len(history.values):
+        return np.zeros((len(history), count), np.int64)
+    place = draw.integers("positive", 2**40, count) % np.maximum(1, history.lengths)[:, None]
+    return history.values[np.minimum(history.starts[:, None] + place, len(history.values) - 1)]
+
+
+def tensor(values: np.ndarray) -> Tensor:
+    """int64."""
+    return torch.from_numpy(np.array(values, np.int64))
+
+
+def fresh(history: Ragged, draw: Draw, num_items: int) -> np.ndarray:
+    """(E,) items not in the same history; -1 where every try met one that is."""
+    owner, _ = history.places()
+    met = np.sort(owner * num_items + history.flat())
+    out = np.full(len(owner), -1, np.int64)
+    for number in range(TRIES):
+        open_ = np.flatnonzero(out < 0)
+        if not len(open_):
+            break
+        tried = draw.along(history, f"negative{number}", num_items).flat()[open_]
+        pair = owner[open_] * num_items + tried
+        place = np.searchsorted(met, pair)
+        known = met[np.minimum(place, len(met) - 1)] == pair
+        out[open_[~known]] = tried[~known]
+    return out
+
+
+def extended(batch: Batch, lengths: Tensor, history: Tensor, amount: Tensor) -> Batch:
+    """The batch with longer histories."""
+    return replace(batch, lengths=lengths, history=history, amount=amount)

@@ -1,0 +1,96 @@
+"""The best items of every user, exactly, in blocks of items: memory does not grow with their number.
+
+Scores are compared to 16 bits of their mantissa: what differs by less is a tie, and ties are broken by a keyed permutation of the items,
+so that neither their names nor the size of a batch decide. B users, I items, K best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from luban.data.sampler import permute
+from luban.draw import key_of
+
+CELLS = 1 << 23  # scores held at once
+SPARE = 28  # scores beyond those asked for, among which ties are broken
+FEWEST = 512  # items of a block
+LOW, SIGN, NOISE = 0xFFFFFFFF, 0x7FFFFFFF, 0x80
+
+Score = Callable[[int, int], Tensor]  # items from, to -> (B, to - from)
+
+
+@lru_cache(maxsize=4)
+def places(num_items: int) -> tuple[Tensor, Tensor]:
+    """(I,) the place of each item in the order that breaks ties, and the item at each place."""
+    place = permute(np.arange(num_items), num_items, key_of("ties"))
+    return torch.from_numpy(place), torch.from_numpy(np.argsort(place))
+
+
+def keys(scores: Tensor, place: Tensor) -> Tensor:
+    """(B, I) int64 that rise as the scores do, ties by place (I,)."""
+    bits = scores.float().contiguous().view(torch.int32)
+    bits = ((bits + NOISE) & ~0xFF).long()
+    return (torch.where(bits >= 0, bits, bits ^ SIGN) << 32) | place
+
+
+def best(
+    score: Score, num_users: int, num_items: int, count: int, *, hidden: tuple[Tensor, Tensor], allowed: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(B, K) items and scores, the best first; -1 and -inf where there are no more.
+
+    `hidden` are pairs (user, item) never to be named, `allowed` (I,) the items that may be.
+    """
+    place, item_at = places(num_items)
+    block = max(FEWEST, CELLS // max(1, num_users))
+    found: tuple[Tensor, Tensor] | None = None
+    for start in range(0, num_items, block):
+        stop = min(start + block, num_items)
+        scores = masked(score(start, stop), start, stop, hidden, allowed)
+        kept = likely(scores, place[start:stop], count)
+        found = kept if found is None else first(torch.cat([found[0], kept[0]], 1), torch.cat([found[1], kept[1]], 1), count)
+    key, scores = found or (torch.zeros(num_users, 0, dtype=torch.int64), torch.zeros(num_users, 0))
+    items, scores = widen(item_at[key & LOW], count, -1), widen(scores, count, -torch.inf)
+    return torch.where(scores == -torch.inf, -1, items), scores
+
+
+def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(B, K) as `first`, from the largest few of the scores alone, where no tie reaches beyond them."""
+    few = count + SPARE
+    if scores.shape[1] <= few:
+        return first(keys(scores, place), scores, count)
+    top = scores.topk(few, dim=1)
+    key, values = first(keys(top.values, place[top.indices]), top.values, count)
+    last = keys(top.values[:, -1:], place[:1])[:, 0] >> 32
+    open_ = (key[:, -1] >> 32) == last
+    if bool(open_.any()):
+        whole = first(keys(scores[open_], place), scores[open_], count)
+        key[open_], values[open_] = whole
+    return key, values
+
+
+def masked(scores: Tensor, start: int, stop: int, hidden: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:
+    """(B, stop - start) float32 with -inf for what may not be named."""
+    scores = scores.to("cpu", torch.float32).clone()
+    owner, item = hidden
+    here = (item >= start) & (item < stop)
+    scores[owner[here], item[here] - start] = -torch.inf
+    if allowed is not None:
+        scores[:, ~allowed[start:stop]] = -torch.inf
+    return scores
+
+
+def first(key: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(B, K) the largest keys, falling, and their scores."""
+    top = key.topk(min(count, key.shape[1]), dim=1)
+    return top.values, scores.gather(1, top.indices)
+
+
+def widen(values: Tensor, width: int, fill: float) -> Tensor:
+    """(B, width), filled on the right."""
+    lacking = width - values.shape[1]
+    return torch.cat([values, values.new_full((len(values), lacking), fill)], dim=1) if lacking else values
