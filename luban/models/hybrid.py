@@ -45,6 +45,7 @@ class Hybrid(nn.Module):
     spoken: nn.Parameter  # (I, D)
     log_share: Tensor  # (I,)
     met: Tensor  # (I,) 1 for items with a history
+    log_share: Tensor  # (I,) of the events, how many are of the item
     kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from
 
     def __init__(self, config: Hybrid.Config, sizes: Sizes) -> None:
@@ -92,11 +93,11 @@ class Hybrid(nn.Module):
 
     def all_vectors(self) -> tuple[Tensor, Tensor]:
         """(I, D) both; kept while no weight changes."""
-        key = tuple((id(p), p._version) for p in self.parameters())
-        if self.kept is None or self.kept[0] != key:
+        key, kept = tuple((id(p), p._version) for p in self.parameters()), self.kept
+        if kept is None or kept[0] != key:
             parts = [self.vectors(piece) for piece in torch.arange(len(self.named), device=self.named.device).split(PIECE)]
-            self.kept = key, (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
-        return self.kept[1]
+            self.kept = kept = key, (torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+        return kept[1]
 
     def query(self, batch: Histories, memory: Any) -> tuple[Tensor, Tensor]:
         """(B, D) users, and (I, D) items."""
