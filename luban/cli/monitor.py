@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ def command(log: Path, above: float | None, as_json: bool) -> None:
     """Compare. Raises DataError L280, L281."""
     from luban.serving.prediction_log import drift
 
-    found = [row | {"verdict": verdict(row["psi"], row["rows"])} for row in drift(log)]
+    found: list[dict[str, Any]] = [row | {"verdict": verdict(row["psi"], row["rows"])} for row in drift(log)]
     words = {"steady": tr("steady"), "shifted": tr("shifted"), "changed": tr("changed"), "too few rows": tr("too few rows")}
     lines = [
         [row["model"], row["version"], row["column"], row["rows"], f"{row['psi']:.3f}", f"{row['js']:.3f}", words[row["verdict"]]]

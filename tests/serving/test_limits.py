@@ -7,11 +7,15 @@ import io
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from running import Running
+from running import ANYWHERE, Running, running
+
+from luban.serving.app import Service
+from luban.serving.settings import Limits
 
 CANARY = "kanarienvogel-7431"
 JSON = {"Content-Type": "application/json"}
@@ -189,3 +193,36 @@ def test_many_slow_clients_keep_nobody_waiting(served: Running) -> None:
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_connections_are_counted(shelf: dict[str, Path]) -> None:
+    with running(Service([("number", shelf["number"])], limits=Limits(connections=3), place=ANYWHERE)) as found:
+        held = [socket.create_connection(("127.0.0.1", found.port)) for _ in range(3)]
+        try:
+            time.sleep(0.2)
+            answer = found.raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b'"L620"' in answer
+        finally:
+            for connection in held:
+                connection.close()
+        time.sleep(0.2)
+        assert found.get("/health/live").status == 200
+
+
+def test_an_error_of_ours_says_its_number_only(
+    shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service([("number", shelf["number"])], place=ANYWHERE)
+
+    def broken(*_: Any) -> None:
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr(service.shelf.find("number").opened.model.task, "encode", broken)
+    with running(service) as found:
+        answer = found.post("/v1/predict/number", {"row": {"x": 1}})
+        assert (answer.status, answer.code) == (500, "L619")
+        assert CANARY.encode() not in answer.body
+        assert answer.headers["x-request-id"] in caplog.text
+        assert CANARY not in caplog.text
+        assert found.get("/health/ready").status == 200
