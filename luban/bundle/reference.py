@@ -16,6 +16,7 @@ from luban.columns import Array, Columns, Ragged
 
 QUANTILES = 10
 MOST_NAMES = 20
+LARGEST = 2.0**53  # of a code, a count or an edge that a stranger wrote
 ANSWER = "answer"  # the histogram of answers goes by this name
 Sketch = dict[str, Any]  # {"edges": [...]} or {"codes": [...]}, and "counts": one for each bin, the last for missing or other values
 
@@ -81,16 +82,11 @@ def is_sketch(value: Any) -> bool:
     """Whether a bundle's value is one: what a stranger wrote must not fail later."""
     if not isinstance(value, dict) or set(value) not in ({"edges", "counts"}, {"codes", "counts"}):
         return False
-    bins, counts = value.get("codes", value.get("edges")), value["counts"]
-    numbers = all(isinstance(part, list) and all(type(one) in (int, float) for one in part) for part in (bins, counts))
-    return (
-        numbers
-        and isinstance(bins, list)
-        and bins == sorted(set(bins))
-        and len(counts) == size(value)
-        and min(counts) >= 0
-        and sum(counts) > 0
+    bins, counts = value["codes"] if "codes" in value else value["edges"], value["counts"]
+    numbers = all(
+        isinstance(part, list) and all(type(one) in (int, float) and abs(one) <= LARGEST for one in part) for part in (bins, counts)
     )
+    return numbers and bins == sorted(set(bins)) and len(counts) == size(value) and min(counts) >= 0 and sum(counts) > 0
 
 
 def stability(known: Array, found: Array) -> float:

@@ -58,8 +58,8 @@ class Service:
             "luban_waiting_requests", "Requests in line or in work.", ["model"],
             lambda: [([name], hosted.batcher.requests) for name, hosted in self.shelf.models.items()],
         )  # fmt: skip
-        for column, (name, what) in enumerate(DRIFT.items()):
-            self.gauges.watch(name, what, ["model", "column"], partial(self.drift, column))
+        for figure, (name, what) in enumerate(DRIFT.items()):
+            self.gauges.watch(name, what, ["model", "column"], partial(self.drift, figure))
         self.fastapi = self.routed()
         self.app = self.guard = Guard(self.fastapi, self.place, self.keys, self.gauges, admit=self.admit)
         self.seen = (0.0, 0)  # processor seconds of the loop, and requests, a second ago
@@ -78,11 +78,11 @@ class Service:
                 app.add_route(path, handler, methods=[method])
         return app
 
-    def drift(self, place: int) -> Iterator[tuple[list[str], float]]:
+    def drift(self, figure: int) -> Iterator[tuple[list[str], float]]:
         """One figure for each column of each model."""
         for name, hosted in self.shelf.models.items():
             for column, *figures in hosted.opened.watch.drift():
-                yield [name, column], figures[place]
+                yield [name, column], figures[figure]
 
     def exchange_later(self) -> None:
         """Look for newer versions in a thread; one look at a time."""

@@ -75,6 +75,8 @@ class Guard:
         except (Gone, asyncio.CancelledError):
             call.status = 499
             raise
+        except Exception:  # noqa: BLE001 the application logged its place; its words may hold what was asked, and end here
+            await refuse(answer, problems.internal(), call)
         finally:
             self.gauges.answered(call.route, call.model, call.status, time.perf_counter() - begun)
 

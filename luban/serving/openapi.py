@@ -8,6 +8,7 @@ from urllib.parse import quote
 import luban
 from luban.bundle import golden
 from luban.serving.hosted import Hosted
+from luban.serving.routes import capabilities
 from luban.serving.settings import Limits
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def describe(service: Service) -> Schema:
     paths: dict[str, Any] = {path: {"get": plain(path, what)} for path, what in PLAIN.items()}
     for hosted in service.shelf.models.values():
         paths[f"/v1/predict/{quote(hosted.name)}"] = {"post": predicting(hosted, service.limits)}
+        if hasattr(hosted.opened.model, "explain"):
+            paths[f"/v1/explain/{quote(hosted.name)}"] = {
+                "post": predicting(hosted, service.limits) | {"operationId": f"explain_{hosted.name}"}
+            }
+    spoken = {route for hosted in service.shelf.models.values() for can in capabilities(hosted) for route in SPOKEN.get(can, ())}
+    paths |= {path: {"post": speaking(path, service, can)} for path, can in WANTS.items() if path in spoken}
     document: Schema = {
         "openapi": "3.1.0",
         "info": {"title": "Luban", "version": luban.__version__, "description": "Bundles as a service."},
@@ -36,6 +43,26 @@ def describe(service: Service) -> Schema:
         "components": {"schemas": {"Problem": PROBLEM}, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
     return document | ({"security": [{"key": []}]} if service.keys else {})
+
+
+SPOKEN = {"generate": ("/v1/chat/completions", "/v1/completions"), "embed": ("/v1/embeddings",)}
+WANTS = {"/v1/chat/completions": "messages", "/v1/completions": "prompt", "/v1/embeddings": "input"}
+
+
+def speaking(path: str, service: Service, wanted: str) -> Schema:
+    """A route that clients of language models know; the fields are theirs."""
+    can = "embed" if wanted == "input" else "generate"
+    names = [hosted.name for hosted in service.shelf.models.values() if can in capabilities(hosted)]
+    text = {"anyOf": [{"type": "string"}, {"type": "array"}]}
+    fields = {"model": {"enum": names}, wanted: text} | (
+        {} if can == "embed" else {"stream": {"type": "boolean"}, "max_tokens": {"type": "integer", "minimum": 1}}
+    )
+    content = {JSON: {"schema": {"type": "object", "properties": fields, "required": ["model", wanted]}}}
+    answer = {"description": "As clients of language models know it", "content": {JSON: {"schema": {"type": "object"}}}}
+    if can == "generate":
+        answer["content"] |= {"text/event-stream": {"schema": {"type": "string"}}}
+    return {"summary": f"{path.removeprefix('/v1/')} of {', '.join(names)}", "operationId": path.strip("/").replace("/", "_"),
+            "requestBody": {"required": True, "content": content}, "responses": {"200": answer, **refusals(*PROBLEMS)}}  # fmt: skip
 
 
 PLAIN = {

@@ -140,7 +140,8 @@ async def explain(request: Request) -> Response:
     if asked["rows"].count > MOST_EXPLAINED:
         raise problems.invalid(said("there must be between 1 and {most} rows", most=MOST_EXPLAINED))
     explanations = await asyncio.get_running_loop().run_in_executor(None, explaining, asked["rows"].table())
-    return to_response({"model": hosted.name, "version": hosted.opened.version, "explanations": golden.to_json(explanations)})
+    listed = explanations.to_dicts() if hasattr(explanations, "to_dicts") else explanations
+    return to_response({"model": hosted.name, "version": hosted.opened.version, "explanations": golden.to_json(listed)})
 
 
 ROUTES = (

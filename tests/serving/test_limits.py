@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from running import Running
+from running import ANYWHERE, Running, running
+
+from luban.serving import protocol
+from luban.serving.app import Service
+from luban.serving.settings import Limits
 
 CANARY = "kanarienvogel-7431"
 JSON = {"Content-Type": "application/json"}
@@ -189,3 +195,57 @@ def test_many_slow_clients_keep_nobody_waiting(served: Running) -> None:
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_connections_are_counted(shelf: dict[str, Path]) -> None:
+    with running(Service([("number", shelf["number"])], limits=Limits(connections=3), place=ANYWHERE)) as found:
+        held = [socket.create_connection(("127.0.0.1", found.port)) for _ in range(3)]
+        try:
+            time.sleep(0.2)
+            answer = found.raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b'"L620"' in answer
+        finally:
+            for connection in held:
+                connection.close()
+        time.sleep(0.2)
+        assert found.get("/health/live").status == 200
+
+
+def test_an_error_of_ours_says_its_number_only(
+    shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service([("number", shelf["number"])], place=ANYWHERE)
+
+    def broken(*_: Any) -> None:
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr(service.shelf.find("number").opened.model.task, "encode", broken)
+    with running(service) as found:
+        answer = found.post("/v1/predict/number", {"row": {"x": 1}})
+        assert (answer.status, answer.code) == (500, "L619")
+        assert CANARY.encode() not in answer.body
+        assert answer.headers["x-request-id"] in caplog.text
+        assert CANARY not in caplog.text
+        assert found.get("/health/ready").status == 200
+
+
+def test_who_was_refused_is_not_heard_at_once_and_then_is(shelf: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REST_S", 0.4)
+    with running(Service([("number", shelf["number"])], limits=Limits(waiting=1), place=ANYWHERE)) as found:
+        found.service.shelf.find("number").batcher.requests = 1
+        connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=10)
+        times = []
+        for _ in range(3):
+            begun = time.monotonic()
+            connection.request("POST", "/v1/predict/number", b'{"row": {"x": 1}}', JSON)
+            answer = connection.getresponse()
+            assert answer.status == 429
+            assert json.loads(answer.read())["error"]["code"] == "L612"
+            times.append(time.monotonic() - begun)
+        assert times[0] < 0.3 < min(times[1:])
+        assert found.get("/health/live").status == 200  # others are not kept waiting
+        found.service.shelf.find("number").batcher.requests = 0
+        connection.request("POST", "/v1/predict/number", b'{"row": {"x": 1}}', JSON)
+        assert connection.getresponse().status == 200
+        connection.close()

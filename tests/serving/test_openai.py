@@ -116,6 +116,17 @@ def test_models_that_cannot(route: str, speaking: Running) -> None:
     assert (unknown.status, unknown.code, unknown.json["error"]["param"]) == (404, "L602", "model")
 
 
+def test_the_document_names_these_routes(speaking: Running, served: Running) -> None:
+    paths = speaking.get("/openapi.json").json["paths"]
+    chat = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert chat["properties"]["model"]["enum"] == ["chat", "text", "slow", "vectors"]
+    assert chat["required"] == ["model", "messages"]
+    assert paths["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["model"]["enum"] == [
+        "vectors"
+    ]
+    assert not [path for path in served.get("/openapi.json").json["paths"] if "completions" in path or "embeddings" in path]
+
+
 def test_embeddings(speaking: Running) -> None:
     answer = speaking.post("/v1/embeddings", {"model": "vectors", "input": ["a", "abc"]}).json
     assert [one["embedding"] for one in answer["data"]] == [[1.0, 0.5], [3.0, 0.5]]

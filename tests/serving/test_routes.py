@@ -12,10 +12,11 @@ from typing import Any
 import bundles
 import pytest
 from PIL import Image
-from running import Running
+from running import ANYWHERE, Running, running
 
 import luban
 from luban.catalog import load
+from luban.serving.app import Service
 
 
 def rows_of(base: str, count: int = 7) -> list[dict[str, Any]]:
@@ -79,6 +80,18 @@ def test_what_a_model_cannot_do_has_a_code(served: Running) -> None:
     assert (unknown.status, unknown.code) == (404, "L602")
     assert served.get("/v1/predict/number").code == "L603"
     assert served.get("/v2").code == "L601"
+
+
+def test_explanations_where_the_model_has_them(shelf: dict[str, Path]) -> None:
+    service = Service([("number", shelf["number"])], place=ANYWHERE)
+    hosted = service.shelf.find("number")
+    hosted.opened.model.explain = lambda table: [{"x": value} for value in table["x"].to_list()]  # type: ignore[attr-defined]
+    with running(service) as found:
+        answer = found.post("/v1/explain/number", {"rows": [{"x": 1}, {"x": None}]})
+        assert answer.json["explanations"] == [{"x": 1.0}, {"x": None}]
+        assert found.post("/v1/explain/number", {"rows": [{"x": 1}] * 17}).code == "L605"
+        assert "explain" in found.get("/v1/models").json["data"][0]["can"]
+        assert "/v1/explain/number" in found.get("/openapi.json").json["paths"]
 
 
 def test_refusals_speak_the_readers_language(served: Running) -> None:

@@ -71,7 +71,7 @@ def test_answers() -> None:
 @pytest.mark.parametrize(
     "value",
     [None, [], {}, {"edges": [1], "counts": [1]}, {"edges": [2, 1], "counts": [1, 1, 1, 1]}, {"edges": ["a"], "counts": [1, 1, 1]},
-     {"codes": [1], "counts": [0, 0]}, {"codes": [1], "counts": [-1, 5]}, {"codes": [1], "edges": [1], "counts": [1, 1]}, {"codes": [True], "counts": [1, 1]}],
+     {"codes": [1], "counts": [0, 0]}, {"codes": [1], "counts": [-1, 5]}, {"codes": [1], "edges": [1], "counts": [1, 1]}, {"codes": [True], "counts": [1, 1]}, {"codes": [10**30], "counts": [1, 1]}],
 )  # fmt: skip
 def test_what_a_stranger_wrote(value: object) -> None:
     assert not reference.is_sketch(value)
