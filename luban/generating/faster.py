@@ -75,7 +75,7 @@ def faster(net: Any, rows: int, *, int8: bool = False) -> tuple[Any, list[Tried]
     made = copy.deepcopy(net)
     made.eval().requires_grad_(False)
     layers = [(name, module) for name, module in made.named_modules() if type(module) is nn.Linear]
-    weights = {name: (module.weight, module.bias) for name, module in layers}
+    weights: dict[str, tuple[Tensor, Tensor | None]] = {name: (module.weight, module.bias) for name, module in layers}
     if getattr(made, "head", made) is None:
         weights["head"] = (made.embed.weight, None)
     measured: dict[tuple[int, ...], dict[str, float]] = {}

@@ -70,7 +70,8 @@ class Turned(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         """By the angle the other way."""
-        return into(grad, *ctx.saved_tensors, -1), None, None
+        cosine, sine = ctx.saved_tensors
+        return into(grad, cosine, sine, -1), None, None
 
 
 def into(x: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
