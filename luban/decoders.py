@@ -65,16 +65,21 @@ def settings_of(section: dict[str, Any], found: dict[str, Any] | None, where: st
 def adopt(section: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the spec of the column, what else the state holds). Raises BundleError L430 … L442."""
     place = section["pretrained"]
-    if is_file(place):
-        config, _, files = gguf.read(place)
-    else:
-        config, files = folder.read_config(place), folder.read_tokenizer(place)
+    config, files = described(place)
     own, num_tokens = gpt.config_of(config, str(place))
     found = tokenizer_of(config, files, place)
     if found.num_tokens > num_tokens:
         what = tr("the tokenizer knows more tokens than the model")
         raise BundleError("L441", what, where=place, received=found.num_tokens, allowed=[num_tokens])
     return found.as_spec(), {"num_tokens": num_tokens, "architecture": json.loads(json.dumps(asdict(own)))}
+
+
+def described(place: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Settings and tokenizer files; the weights of a folder are left where they are. Raises BundleError L430 … L434."""
+    if is_file(place):
+        config, _, files = gguf.read(place)
+        return config, files
+    return folder.read_config(place), folder.read_tokenizer(place)
 
 
 def tokenizer_of(config: dict[str, Any], files: dict[str, bytes], place: str) -> Tokenizer:
@@ -113,7 +118,8 @@ def save(place: str | Path, net: Gpt, tokenizer: Tokenizer, family: str) -> None
     """Write a checkpoint folder that transformers opens, adapters merged. Raises BundleError L438 where the family has no such part."""
     whole: Any = lora.merged(net)
     config = gpt.settings_of(whole.config, whole.num_tokens, family)
-    config |= {"eos_token_id": list(tokenizer.stops) if len(tokenizer.stops) != 1 else tokenizer.stops[0], "bos_token_id": tokenizer.begin}
+    stops = list(tokenizer.stops)
+    config |= {"eos_token_id": stops if len(stops) != 1 else stops[0], "bos_token_id": tokenizer.begin}
     files = {"tokenizer.json": tokenizer.tokenizer.encode()} if tokenizer.form != "characters" else {}
     folder.write(place, config, gpt.theirs(whole.state_dict(), whole.config, family), files)
 

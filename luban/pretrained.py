@@ -20,6 +20,7 @@ from luban.checkpoint_paths import folders
 from luban.checkpoints import folder
 from luban.checkpoints.filling import fill
 from luban.errors import BundleError, RecipeError
+from luban.files import digest
 from luban.kinds.text import Text
 from luban.layers import lora
 from luban.messages import tr
@@ -136,11 +137,22 @@ def load(net: nn.Module, section: dict[str, Any], spec: dict[str, Any]) -> None:
     fill(net, names.ours(config, weights, pooler=pooled, head=False, pad=pad), where=place, fresh=lora.added(net))
 
 
+def of_file(path: Path) -> str:
+    """The digest of a checkpoint that is one file. Raises BundleError L431."""
+    try:
+        return digest(path)
+    except OSError as error:
+        raise BundleError("L431", tr("a file is missing, or is a link"), where=str(path), fix=tr("check the path")) from error
+
+
 def fingerprint(model: dict[str, Any]) -> list[str]:
     """Of each checkpoint folder, what decides how rows are encoded: a digest of its configuration and tokenizer."""
     found: list[str] = []
 
     def note(path: str) -> str:
+        if Path(path).suffix.lower() == ".gguf":
+            found.append(of_file(Path(path)))
+            return path
         whole = hashlib.sha256(repr(folder.read_config(path)).encode())
         for name, content in folder.read_tokenizer(path).items():
             whole.update(name.encode() + content)

@@ -144,7 +144,7 @@ class Speaking:
 
     def score_prompt(self, net: nn.Module, prompt: np.ndarray) -> Answer:
         """An answer without a word, its logs those of the prompt."""
-        tokens = torch.from_numpy(prompt)[None]
+        tokens = torch.from_numpy(prompt)[None].to(next((p.device for p in net.parameters()), torch.device("cpu")))
         nats, count = scores(net, net.hidden(tokens[:, :-1]), tokens[:, 1:]) if len(prompt) > 1 else (torch.zeros(1), torch.ones(1))  # type: ignore[operator]
         found = Answer(prompt, self.config.generation, None, finish="length")  # type: ignore[arg-type]
         found.logs = [-float(nats) / float(count)]

@@ -206,7 +206,8 @@ def is_solved(model: dict[str, Any], inputs: dict[str, Any]) -> bool:
     """Whether the model of a section is solved rather than stepped; nothing is built."""
     if model["kind"] == "auto":
         return False
-    return hasattr(catalog.load("models", model["kind"]), "solve") or adaptation(model, inputs) in pretrained.SOLVED
+    headed = catalog.find("models", model["kind"]).role == "encoder" and adaptation(model, inputs) in pretrained.SOLVED
+    return headed or hasattr(catalog.load("models", model["kind"]), "solve")
 
 
 def of_one_vocabulary(columns: list[str], specs: dict[str, Spec]) -> list[list[str]]:

@@ -103,8 +103,9 @@ class Tokenizer:
 def of_spec(spec: dict[str, Any]) -> Tokenizer:
     """The tokenizer of a state."""
     own = {key: value for key, value in spec.items() if key != "kind"}
-    template = own.get("template")
-    return Tokenizer(**own | {"stops": tuple(own["stops"]), "template": None if template is None else Template(**template)})
+    found = own.get("template")
+    template = None if found is None else Template(**found | {"roles": tuple(found["roles"])})
+    return Tokenizer(**own | {"stops": tuple(own["stops"]), "template": template})
 
 
 def learn(texts: list[str], form: str, vocabulary: int) -> Tokenizer:

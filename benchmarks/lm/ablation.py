@@ -35,6 +35,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # model, trainin
     "learned positions": ({"positions": "learned"}, {}),
     "cosine instead of linear": ({}, {"schedule": "cosine"}),
     "untied head": ({"tied": False}, {}),
+    "rows of 128": ({"context": 128}, {"batch_size": 32}),
 }
 
 

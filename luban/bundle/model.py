@@ -16,7 +16,7 @@ from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
 from luban.columns import Reject
 from luban.data.reading import Reading
-from luban.errors import DataError, RecipeError, warn
+from luban.errors import DataError, RecipeError, say, warn
 from luban.evaluation.ladder import scored, usable
 from luban.evaluation.metrics import find
 from luban.messages import tr
@@ -128,6 +128,29 @@ class Model:
         for name in names:
             find(name)
         return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
+
+    def faster(self, *, streams: int = 8, int8: bool = False, rows: Rows | None = None) -> Model:
+        """For language models: the same with its layers in the forms that are measured to be fastest here; what it costs in score is said.
+
+        `streams` prompts are expected at a time; `rows` hold the target, or text, to score on. Raises DataError L201, L227, RecipeError L194.
+        """
+        if not hasattr(self.net, "cache") or not list(self.net.parameters()):
+            what, fix = tr("only a language model that is a network says token by token"), tr("leave it as it is")
+            raise RecipeError("L194", what, where=type(self.task).__name__, fix=fix)
+        from luban.generating.faster import faster
+
+        net, tried = faster(self.net, streams, int8=int8)
+        made = Model(self.description, self.task, net, self.report, self.fingerprint)
+        forms = {form: sum(one.form == form for one in tried) for form in ("plain", "blocked", "int8")}
+        counts = ", ".join(f"{count} {form}" for form, count in forms.items() if count)
+        say(tr("layers by the form that is fastest here: {counts}", counts=counts))
+        if rows is not None:
+            table = as_table(rows)
+            for name, before in self.evaluate(table).items():
+                after = made.evaluate(table, metrics=(name,))[name]
+                values = {"before": f"{before['value']:.4f}", "after": f"{after['value']:.4f}"}
+                say(tr("{name}: {before} before, {after} after", name=name, **values))
+        return made
 
     def check_columns(self, table: pl.DataFrame) -> None:
         """Raises DataError L201 for a missing column, L226 where there is no row."""

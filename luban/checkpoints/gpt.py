@@ -281,6 +281,7 @@ def theirs(tensors: Mapping[str, Tensor], config: Gpt.Config, family: str) -> di
     """Our tensors under their names."""
     found = {}
     for rule in rules(config, family):
-        tensor = torch.cat([tensors[name] for name in rule.ours]) if len(rule.ours) != 1 else tensors[rule.ours[0]]
+        parts = [tensors[name] for name in rule.ours]
+        tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
         found[rule.theirs] = (tensor.T if rule.turned else tensor).contiguous()
     return found

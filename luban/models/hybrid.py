@@ -43,7 +43,6 @@ class Hybrid(nn.Module):
 
     named: nn.Parameter  # (I, D)
     spoken: nn.Parameter  # (I, D)
-    log_share: Tensor  # (I,)
     met: Tensor  # (I,) 1 for items with a history
     log_share: Tensor  # (I,) of the events, how many are of the item
     kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from

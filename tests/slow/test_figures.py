@@ -32,3 +32,11 @@ def test_real_data_stays_above_its_floor(name: str, tmp_path: Path) -> None:
         pytest.skip(f"{name} is not beside the repository, in ../shared/data")
     asked = recipe.replace_base(recipe.read(ROOT / "recipes" / f"{name}.toml"), base)
     assert train(asked, runs=tmp_path / "runs").scores[metric]["value"] >= floor
+
+
+@pytest.mark.slow
+def test_shakespeare_is_foretold(tmp_path: Path) -> None:
+    if not (SHARED / "shakespeare").is_dir():
+        pytest.skip("shakespeare is not beside the repository, in ../shared/data")
+    asked = recipe.replace_base(recipe.read(ROOT / "recipes" / "shakespeare.toml"), SHARED)
+    assert train(asked, runs=tmp_path / "runs").scores["nats_per_token"]["value"] <= 1.7

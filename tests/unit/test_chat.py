@@ -41,7 +41,8 @@ def scribe(given: bool, tmp_path: Path) -> Scribe:
 
     spec, _ = decoders.adopt({"kind": "gpt", "pretrained": str(folder_of(tmp_path, CHATML))})
     own = tokenizer.of_spec(spec)
-    assert own.template is not None
+    assert own.template == Template(system="You help.")
+    assert tokenizer.of_spec(json.loads(json.dumps(own.as_spec()))) == own
     return Scribe(own, own.template)
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from decoder_examples import tokenizer_json
 
-from luban import decoders
+import luban
+from luban import decoders, tokenizer
 from luban.checkpoints import gguf
 from luban.errors import BundleError
 from luban.models.gpt import Gpt
@@ -97,8 +98,7 @@ def test_a_file_is_read_as_the_folder_it_could_be(tmp_path: Path) -> None:
     net = Gpt(decoders.settings_of({"kind": "gpt", "pretrained": str(path)}, rest["architecture"]), rest["num_tokens"])
     decoders.load(net, {"kind": "gpt", "pretrained": str(path)})
     assert spec["stops"] == [rest["num_tokens"] - 1]
-    own = decoders.tokenizer.of_spec(spec) if hasattr(decoders, "tokenizer") else None
-    assert own is None or own.num_tokens == rest["num_tokens"]
+    assert tokenizer.of_spec(spec).num_tokens == rest["num_tokens"]
     theirs = tensors(rest["num_tokens"])["blk.1.attn_q.weight"].reshape(HEADS, 4, 2, WIDTH)  # heads of 8: 4 pairs
     ours = net.blocks[1].attention.query.weight.detach().view(HEADS, 2, 4, WIDTH).transpose(1, 2).numpy()
     np.testing.assert_array_equal(ours, theirs)
@@ -165,3 +165,20 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     net = Gpt(decoders.settings_of({"kind": "gpt", "pretrained": path}, rest["architecture"]), rest["num_tokens"])
     with pytest.raises(BundleError, match=r"L435.*blocks.1.feed.up.weight"):
         decoders.load(net, {"kind": "gpt", "pretrained": path})
+
+
+def test_a_recipe_goes_on_from_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "tiny.gguf", settings(), tensors(len(settings()["tokenizer.ggml.tokens"])))
+    (tmp_path / "tale.txt").write_text("say hello to the world 你好\n" * 40, encoding="utf-8")
+    recipe = {
+        "task": {"kind": "language-modeling", "generation": {"max_tokens": 3}},
+        "data": str(tmp_path / "tale.txt"),
+        "model": {"kind": "gpt", "pretrained": str(path)},
+        "training": {"steps": 2, "batch_size": 4, "validations": 1, "precision": "float32", "threads": 1},
+        "evaluation": {"draws": 10},
+    }
+    run = luban.train(recipe, folder=tmp_path / "run")
+    path.unlink()
+    assert luban.load(run.bundle).predict([{"text": "say"}])[0]["tokens"] <= 3
+    with pytest.raises(BundleError, match="L431"):
+        luban.train(recipe, folder=tmp_path / "other")

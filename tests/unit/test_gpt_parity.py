@@ -5,16 +5,20 @@ Needs transformers, which is not needed to run; without it these tests are passe
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from decoder_examples import folder_of
 
+from luban import decoders
 from luban.checkpoints import gpt as names
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
+from luban.layers import lora
 from luban.models.gpt import Gpt
-from luban.tokenizer import Tokenizer
+from luban.tokenizer import Tokenizer, of_spec
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
 
@@ -119,3 +123,24 @@ def test_the_same_greedy_tokens_as_transformers(case: str) -> None:
                 do_sample=False, repetition_penalty=penalty, pad_token_id=0, eos_token_id=None,
             )  # fmt: skip
             assert tokens_found == theirs[0, len(prompt) :].tolist()
+
+
+def test_an_exported_folder_opens_over_there_with_its_adapters_merged(tmp_path: Path) -> None:
+    place = folder_of(tmp_path)
+    section = {"kind": "gpt", "pretrained": str(place)}
+    spec, rest = decoders.adopt(section)
+    net = Gpt(decoders.settings_of(section, rest["architecture"]), rest["num_tokens"])
+    lora.attach(net, 3, alpha=5.0)
+    decoders.load(net, section)
+    with torch.no_grad():
+        for _, layer in lora.adapters(net):
+            layer.lora_b.normal_(std=0.2)
+    decoders.save(tmp_path / "out", net, of_spec(spec), "llama")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval()
+    x = torch.randint(0, 200, (3, 17))
+    with torch.no_grad():
+        theirs, own = model(x).logits, net.eval()(x)
+    assert (theirs - own).norm() <= 1e-5 * theirs.norm()
+    library = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    text = "say 你好 to the world<|im_end|>"
+    assert library(text, add_special_tokens=False).input_ids == of_spec(spec).encode_marked(text)

@@ -1,0 +1,63 @@
+"""Training steps of a decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
+
+python benchmarks/lm/throughput.py [--width 384 --layers 6 --heads 6] [--context 256] [--rows 16] [--tokens 256] [--steps 4] [--repeats 3] [--threads 2]
+
+A token of training costs 6 floating-point operations a weight that multiplies (Kaplan et al. 2020, section 2.1), and attention 6·T·D a layer (half
+of 12: what follows is never looked at). The peak is that of a square product of 1024. CPU seconds count, so that other work on the machine does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+
+from luban.causal import nats_of
+from luban.models.gpt import Gpt
+
+
+def rate(work: Callable[[], object], operations: float, times: int, threads: int) -> tuple[float, float]:
+    """(GFLOP/s by the clock, and by CPU time on all threads)."""
+    work()
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        work()
+    wall, cpu = time.perf_counter() - wall, (time.process_time() - cpu) / threads
+    return operations * times / wall / 1e9, operations * times / cpu / 1e9
+
+
+def main() -> None:
+    """Alternately, the best of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    defaults = {"width": 384, "layers": 6, "heads": 6, "context": 256, "rows": 16, "tokens": 256, "steps": 4, "repeats": 3, "threads": 2}
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    o = parser.parse_args()
+    torch.set_num_threads(o.threads)
+    net = Gpt(Gpt.Config(width=o.width, layers=o.layers, heads=o.heads, context=o.context), o.tokens)
+    optimizer = torch.optim.AdamW(net.parameters(), fused=True)
+    tokens = torch.randint(0, o.tokens, (o.rows, o.context + 1))
+    square = torch.randn(1024, 1024), torch.randn(1024, 1024)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        total, count = nats_of(net, net.hidden(tokens[:, :-1]), tokens[:, 1:])
+        (total / count).backward()
+        optimizer.step()
+
+    weights = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim == 2)
+    each = 6 * weights + 6 * o.layers * o.context * o.width
+    best, peak = (0.0, 0.0), (0.0, 0.0)
+    for _ in range(o.repeats):
+        peak = tuple(map(max, peak, rate(lambda: square[0] @ square[1], 2 * 1024**3, 10, o.threads)))  # type: ignore[assignment]
+        best = tuple(map(max, best, rate(step, each * o.rows * o.context, o.steps, o.threads)))  # type: ignore[assignment]
+    for title, ours, most in (("clock", best[0], peak[0]), ("CPU time", best[1], peak[1])):
+        print(
+            f"by {title}: {ours:.1f} of {most:.1f} GFLOP/s = {ours / most:.0%} · {ours * 1e9 / each:.0f} tokens/s · {weights / 1e6:.1f} M weights"
+        )
+
+
+if __name__ == "__main__":
+    main()
