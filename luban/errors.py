@@ -4,7 +4,7 @@ LubanError
 ├── RecipeError   L1xx  exit 2   the recipe or the command line
 ├── DataError     L2xx  exit 3   files, columns, rows, labels
 ├── TrainingError L3xx  exit 4   loss, optimizer, checkpoint, run folder
-├── BundleError   L4xx  exit 5   a bundle that is damaged, foreign or of another version
+├── BundleError   L4xx  exit 5   a bundle or checkpoint folder that is damaged, foreign or of another version
 └── MachineError  L5xx  exit 6   device, memory, disk, a missing extra
 
 Warnings are numbered too (W2xx …): `warn` sends them to the logger `luban`, never to a traceback.
@@ -95,7 +95,7 @@ class TrainingError(LubanError):
 
 
 class BundleError(LubanError):
-    """A bundle that is damaged, foreign or of another version."""
+    """A bundle or checkpoint folder that is damaged, foreign or of another version."""
 
     exit_code = 5
 

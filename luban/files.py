@@ -9,9 +9,11 @@ import ctypes
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 HERE = -100  # AT_FDCWD: a path is seen from the working folder
 EXCHANGE = 2  # RENAME_EXCHANGE
@@ -107,3 +109,10 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A plain file, opened without following a link or waiting for a pipe. Raises OSError for anything else."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError("not a plain file")
+    return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb")

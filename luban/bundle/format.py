@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from luban.bundle import strict_json
+from luban import files as on_disk
+from luban import strict_json
 from luban.errors import BundleError
 from luban.files import digest
 from luban.messages import tr
@@ -133,9 +134,8 @@ def status_of(path: Path) -> os.stat_result:
 
 def open_plain(path: Path) -> BinaryIO:
     """The file, opened without following a link or waiting for a pipe. Raises BundleError L403."""
-    status_of(path)
     try:
-        return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb")
+        return on_disk.open_plain(path)
     except OSError as error:
         raise BundleError("L403", tr("a file is missing, or is a link"), where=str(path)) from error
 

@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.modules import module as modules
 
 from luban import recipe as recipes
+from luban import strict_json
 from luban.bundle import format as layout
-from luban.bundle import golden, migrations, strict_json
+from luban.bundle import golden, migrations
 from luban.errors import BundleError
 from luban.messages import tr
 from luban.outline import outline
