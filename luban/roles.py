@@ -52,3 +52,40 @@ class Predictor(Protocol):
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Only of closed forms, trees and counts: see task.Solves."""
         ...
+
+
+class Causal(Protocol):
+    """ROLE = "causal": says of each token what follows it. `corpus` is at least the number of tokens it will learn from, 0 = unknown."""
+
+    Config: ClassVar[type]
+    num_tokens: int
+    context: int  # tokens seen at once
+
+    def __init__(self, config: Any, num_tokens: int, corpus: int = 0) -> None: ...
+
+    def hidden(self, tokens: Tensor, *, segments: Tensor | None = None, cache: Any = None, first: int = 0) -> Tensor:
+        """(B, T) tokens -> (B, T, …) what `logits` reads; a token never depends on those after it, nor on another segment's.
+
+        With a cache the tokens go on from what its slots `first` … `first + B - 1` hold.
+        """
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., V) scores whose softmax is the chance of each token to follow."""
+        ...
+
+    def cache(self, slots: int, capacity: int) -> Any:
+        """Room for so many sequences of so many tokens, with `lengths`, `move`, `reorder` and `clear` as layers/cache.py has them."""
+        ...
+
+    def solve(self, batches: Iterable[CausalBatch]) -> Iterator[float]:
+        """Only of counts: see task.Solves."""
+        ...
+
+
+class CausalBatch(Protocol):
+    """The fields a solved causal model may read."""
+
+    tokens: Tensor  # (B, T) int64
+    targets: Tensor  # (B, T) int64 what follows each, below 0 = nothing to learn
+    segments: Tensor | None  # (B, T) the document of each token

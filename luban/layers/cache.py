@@ -1,0 +1,74 @@
+"""Keys and values of tokens already read, in slots: each slot is one sequence at its own length.
+
+S slots, A slots at work, K heads of keys, L capacity in tokens, E width of a head, T new tokens.
+The first A slots work: a sequence that ends gives its place to the last one, so what a step reads is a view and never a copy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Cache:
+    """One tensor of keys and one of values for each layer, and how many tokens each slot holds."""
+
+    def __init__(self, layers: int, slots: int, heads: int, capacity: int, head_dim: int, *, like: Tensor) -> None:
+        def shape() -> Tensor:
+            return torch.zeros(slots, heads, capacity, head_dim, dtype=like.dtype, device=like.device)
+
+        self.keys = [shape() for _ in range(layers)]  # (S, K, L, E) each
+        self.values = [shape() for _ in range(layers)]
+        self.lengths = torch.zeros(slots, dtype=torch.int64)  # (S,), on the CPU: read at every step
+        self.capacity = capacity
+
+    @property
+    def slots(self) -> int:
+        """How many sequences it can hold."""
+        return len(self.lengths)
+
+    def move(self, source: int, target: int, length: int | None = None) -> None:
+        """Copy a slot's first `length` tokens (all of them where left out) over another's: to fill a gap, or to share a beginning."""
+        count = int(self.lengths[source]) if length is None else length
+        for kept in (*self.keys, *self.values):
+            kept[target, :, :count] = kept[source, :, :count]
+        self.lengths[target] = count
+
+    def reorder(self, rows: Tensor) -> None:
+        """Slot i goes on with what slot rows[i] held: the beams that survive. rows (A,)."""
+        longest = int(self.lengths[rows].max())
+        for kept in (*self.keys, *self.values):
+            kept[: len(rows), :, :longest] = kept[rows.to(kept.device), :, :longest]
+        self.lengths[: len(rows)] = self.lengths[rows]
+
+    def clear(self, slot: int) -> None:
+        """Forget a sequence."""
+        self.lengths[slot] = 0
+
+
+class Reading:
+    """One forward pass over T new tokens of the slots `first` … `first + count - 1`: where they stand and what they may see."""
+
+    def __init__(self, cache: Cache, first: int, count: int, steps: int) -> None:
+        self.cache, self.first, self.count = cache, first, count
+        before = cache.lengths[first : first + count]
+        device = cache.keys[0].device
+        self.end = int(before.max()) + steps  # of what is read
+        self.places = (before[:, None] + torch.arange(steps)).to(device)  # (A, T)
+        self.fresh = self.end == steps  # nothing was read before: plainly causal
+        level = bool((before == before[0]).all())
+        self.start = int(before[0]) if level else None  # all stand at one place
+        self.mask: Tensor | None = None  # (A, 1, T, end) which keys each token sees; None = causal where fresh, else all
+        if not self.fresh and not (level and steps == 1):
+            self.mask = (torch.arange(self.end, device=device) <= self.places[..., None])[:, None]
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (A, K, T, E) of the new tokens; all that was read so far, (A, K, end, E)."""
+        last = self.first + self.count
+        for kept, new in ((self.cache.keys[layer], keys), (self.cache.values[layer], values)):
+            if self.start is not None:
+                kept[self.first : last, :, self.start : self.end] = new
+            else:
+                rows = torch.arange(self.first, last, device=kept.device)[:, None]
+                kept[rows, :, self.places] = new.transpose(1, 2)  # (A, T, K, E)
+        return tuple(kept[self.first : last, :, : self.end] for kept in (self.cache.keys[layer], self.cache.values[layer]))  # type: ignore[return-value]

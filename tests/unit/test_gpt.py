@@ -1,0 +1,135 @@
+"""The decoder by hand: one head in plain arithmetic, causality, documents apart, and the cache against reading at once."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from luban.errors import RecipeError
+from luban.layers.attention import Attention, Shape, attend, recorded, weights
+from luban.layers.rotary import Stretch, frequencies, rotate, turn
+from luban.models.gpt import Gpt
+
+CPU = torch.device("cpu")
+KINDS = {
+    "rotary": {},
+    "learned": {"positions": "learned", "norm": "layer", "activation": "gelu_tanh", "bias": "all", "qk_norm": False, "tied": False},
+    "grouped": {"kv_heads": 2, "activation": "swiglu", "head_dim": 6},
+}
+every = pytest.mark.parametrize("kind", KINDS)
+
+
+def net(kind: str) -> Gpt:
+    """With weights that are all away from zero."""
+    torch.manual_seed(0)
+    made = Gpt(Gpt.Config(**({"width": 28, "layers": 3, "heads": 4 if kind == "grouped" else 7, "context": 31} | KINDS[kind])), 37)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return made.eval()
+
+
+def some(rows: int, steps: int) -> torch.Tensor:
+    """(rows, steps) tokens."""
+    return torch.randint(0, 37, (rows, steps), generator=torch.Generator().manual_seed(rows * steps))
+
+
+def test_attention_of_two_tokens_by_hand() -> None:
+    q = torch.tensor([[[[1.0, 0.0], [0.0, 2.0]]]])
+    k = torch.tensor([[[[1.0, 1.0], [0.0, 3.0]]]])
+    v = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
+    later = 1 / (1 + math.exp((2 - 6) / math.sqrt(2)))  # what the second token takes of itself: scores 2 and 6 over √2
+    wanted = torch.tensor([[[[1.0, 0.0], [1 - later, later]]]])
+    torch.testing.assert_close(attend(q, k, v, causal=True), wanted)
+    torch.testing.assert_close(weights(q, k, causal=True) @ v, wanted)
+
+
+def test_a_pair_is_turned_by_its_angle() -> None:
+    by = turn(torch.tensor([[3]]), frequencies(4, 100.0, None, CPU), torch.float32)
+    turned = rotate(torch.tensor([[[[1.0, 0.0, 0.0, 1.0]]]]), by)  # pairs (1, 0) and (0, 1) at angles 3 and 3/10
+    torch.testing.assert_close(turned, torch.tensor([[[[math.cos(3), -math.sin(0.3), math.sin(3), math.cos(0.3)]]]]))
+
+
+def test_only_slow_pairs_are_stretched() -> None:
+    plain, slow = frequencies(8, 1e6, None, CPU), frequencies(8, 1e6, Stretch(factor=4.0, context=100), CPU)
+    assert slow[0] == plain[0]
+    torch.testing.assert_close(slow[-1], plain[-1] / 4)
+
+
+@every
+def test_a_token_never_sees_what_follows(kind: str) -> None:
+    tokens, made = some(3, 17), net(kind)
+    changed = tokens.clone()
+    changed[:, 11:] = (changed[:, 11:] + 5) % 37
+    before, after = made(tokens), made(changed)
+    torch.testing.assert_close(before[:, :11], after[:, :11])
+    assert (before[:, 11:] - after[:, 11:]).abs().max() > 1e-3
+
+
+@every
+def test_documents_side_by_side_are_as_if_each_were_alone(kind: str) -> None:
+    one, two, made = some(2, 7), some(2, 12), net(kind)
+    segments = torch.tensor([[0] * 7 + [1] * 12] * 2)
+    together = made(torch.cat([one, two], 1), segments=segments)
+    torch.testing.assert_close(together, torch.cat([made(one), made(two)], 1), rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_read_in_pieces_is_as_read_at_once(kind: str) -> None:
+    """Prompts of three lengths beside each other, then token by token, in slots that do not begin at the first."""
+    made, cache, lengths = net(kind), net(kind).cache(5, 31), [4, 9, 2]
+    tokens = some(3, 20)
+    with torch.inference_mode():
+        whole = made(tokens)
+        first = made(tokens[:, :9], cache=cache, first=1)  # padded on the right: what is too much is written over
+        for slot, length in enumerate(lengths):
+            torch.testing.assert_close(first[slot, :length], whole[slot, :length], rtol=1e-4, atol=1e-5)
+            cache.lengths[1 + slot] = length
+        for _ in range(6):
+            place = cache.lengths[1:4]
+            logits = made(tokens.gather(1, place[:, None]), cache=cache, first=1)
+            torch.testing.assert_close(logits[:, 0], whole[torch.arange(3), place], rtol=1e-4, atol=1e-5)
+            cache.lengths[1:4] += 1
+        more = made(tokens[:, 15:20], cache=shifted(made, tokens, 15), first=0)
+        torch.testing.assert_close(more, whole[:, 15:20], rtol=1e-4, atol=1e-5)
+
+
+def shifted(made: Gpt, tokens: torch.Tensor, steps: int) -> object:
+    """A cache that has read the first steps, its slots having changed places twice."""
+    cache = made.cache(4, 31)
+    made(tokens[:, :steps], cache=cache)
+    cache.lengths[:3] = steps
+    cache.reorder(torch.tensor([2, 0, 1]))
+    cache.reorder(torch.tensor([1, 2, 0]))
+    cache.move(2, 3)
+    cache.clear(2)
+    cache.move(3, 2)
+    return cache
+
+
+def test_maps_are_what_was_attended_to() -> None:
+    made = net("grouped")
+    with recorded(made) as maps, torch.no_grad():
+        made(some(2, 5))
+    assert [found.shape for found in maps] == [(2, 4, 5, 5)] * 3
+    torch.testing.assert_close(maps[0].sum(-1), torch.ones(2, 4, 5))
+    assert not maps[0].triu(1).any()
+    assert made.blocks[0].attention.maps is None
+
+
+def test_padding_of_another_sequence_is_never_attended_to() -> None:
+    torch.manual_seed(0)
+    layer, x, other = Attention(Shape(width=12, heads=3)), torch.randn(2, 4, 12), torch.randn(2, 6, 12)
+    mask = (torch.arange(6) < 4)[None, None, None]
+    torch.testing.assert_close(layer(x, over=other, mask=mask), layer(x, over=other[:, :4]))
+
+
+def test_heads_that_do_not_divide_are_a_named_error() -> None:
+    with pytest.raises(RecipeError, match="L118"):
+        Gpt(Gpt.Config(width=30, heads=4), 7)
+    with pytest.raises(RecipeError, match="L118"):
+        Gpt(Gpt.Config(width=32, heads=4, kv_heads=3), 7)
+    with pytest.raises(ValueError, match="even"):
+        Gpt.Config(width=33, heads=11)

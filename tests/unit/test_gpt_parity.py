@@ -1,0 +1,101 @@
+"""The decoder against transformers' own models: same random configuration, same weights, logits alike before and after a step.
+
+Needs transformers, which is not needed to run; without it these tests are passed over, and `test_gpt.py` holds figures by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from luban.checkpoints import gpt as names
+from luban.models.gpt import Gpt
+
+transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
+
+TOKENS = 97
+GPT2 = {
+    "n_embd": 42,
+    "n_layer": 3,
+    "n_head": 7,
+    "n_positions": 53,
+    "vocab_size": TOKENS,
+    "attn_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "resid_pdrop": 0.0,
+}
+LLAMA = {
+    "hidden_size": 42, "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 3, "head_dim": 10, "intermediate_size": 59,
+    "max_position_embeddings": 53, "vocab_size": TOKENS,
+}  # fmt: skip
+STRETCHED = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 11}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2": ("GPT2", GPT2),
+    "gpt2-untied": ("GPT2", GPT2 | {"tie_word_embeddings": False, "n_inner": 71, "activation_function": "gelu"}),
+    "llama": ("Llama", LLAMA | {"rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}),
+    "llama-biases": ("Llama", LLAMA | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),
+    "llama-stretched": ("Llama", LLAMA | {"rope_parameters": STRETCHED | {"rope_theta": 10_000.0}}),
+    "qwen2": ("Qwen2", {key: value for key, value in LLAMA.items() if key != "head_dim"} | {"num_attention_heads": 3, "num_key_value_heads": 1}),
+    "qwen3": ("Qwen3", LLAMA | {"tie_word_embeddings": True}),
+}  # fmt: skip
+
+every = pytest.mark.parametrize("case", CASES)
+
+
+def pair(case: str) -> tuple[Any, Gpt, str]:
+    """Their model with random weights, ours with the same, and the family."""
+    kind, settings = CASES[case]
+    torch.manual_seed(3)
+    config = getattr(transformers, f"{kind}Config")(**settings)
+    model = getattr(transformers, names.CLASSES[config.model_type])(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)  # biases and gains too
+    own, num_tokens = names.config_of(config.to_dict())
+    net = Gpt(own, num_tokens)
+    net.load_state_dict(names.ours(model.state_dict(), own, config.model_type))
+    return model, net.eval(), config.model_type
+
+
+def tokens() -> torch.Tensor:
+    """(5, 23)."""
+    return torch.randint(0, TOKENS, (5, 23), generator=torch.Generator().manual_seed(5))
+
+
+@every
+def test_logits_are_those_of_transformers(case: str) -> None:
+    model, net, _ = pair(case)
+    with torch.no_grad():
+        theirs, own = model(tokens()).logits, net(tokens())
+    assert (theirs - own).norm() <= 1e-5 * theirs.norm()
+
+
+@every
+def test_after_one_optimizer_step_too(case: str) -> None:
+    model, net, _ = pair(case)
+    x = tokens()
+    for one, logits in ((model, lambda: model(x).logits), (net, lambda: net(x))):
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+        torch.nn.functional.cross_entropy(logits()[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        theirs, own = model(x).logits, net(x)
+    assert (theirs - own).norm() <= 1e-5 * theirs.norm()
+
+
+@every
+def test_names_and_settings_go_back_to_the_bit(case: str) -> None:
+    model, net, family = pair(case)
+    back = names.theirs(net.state_dict(), net.config, family)
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if name != names.HEAD or not net.config.tied}
+    assert back.keys() == wanted.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in wanted.items())
+    settings = names.settings_of(net.config, TOKENS, family)
+    again = getattr(transformers, type(model.config).__name__).from_dict(settings)
+    twin = type(model)(again).eval()
+    twin.load_state_dict(back, strict=False)
+    twin.tie_weights()
+    with torch.no_grad():
+        assert torch.equal(twin(tokens()).logits, model(tokens()).logits)
