@@ -22,11 +22,12 @@ MOST_KNOWN, SHORT = 100_000, 32  # pieces, characters
 ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that libraries disagree on
 
 
-def encode(texts: list[str], tokenizer: Any, most: int) -> Ragged:
-    """Ragged int32 token ids, at most so many each."""
+def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) -> Ragged:
+    """Ragged int32 token ids, at most so many each. `cut` is the pattern of the pieces that the tokenizer reads one by one."""
     column = pl.Series("piece", texts, dtype=pl.String)
     odd = column.str.contains(ODD).fill_null(False)
-    pieces = column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}").str.extract_all(PIECES)
+    pieces = column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}") if cut == PIECES else column
+    pieces = pieces.str.extract_all(cut)
     if odd.any():
         whole = column.to_frame().select(pl.concat_list("piece")).to_series()
         pieces = pl.select(pl.when(odd).then(whole).otherwise(pieces)).to_series()
@@ -38,8 +39,8 @@ def encode(texts: list[str], tokenizer: Any, most: int) -> Ragged:
     taken = known.take(code.to_numpy().astype(np.int64))
     ends = np.r_[0, np.cumsum(taken.lengths)][np.r_[0, np.cumsum(pieces.list.len().to_numpy())].astype(np.int64)]
     lengths = np.diff(ends)
-    cut = Ragged(taken.flat(), ends[:-1], np.minimum(lengths, most))
-    return Ragged.of(cut.flat(), cut.lengths)
+    kept = Ragged(taken.flat(), ends[:-1], np.minimum(lengths, most))
+    return Ragged.of(kept.flat(), kept.lengths)
 
 
 def ids_of(pieces: list[str], tokenizer: Any) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""text: words in any language, as byte-level BPE trained on the training rows; Chinese needs no spaces.
+"""text: words in any language, as byte-level BPE trained on the training rows, or WordPiece; Chinese needs no spaces.
 
 Each Han or kana character stands alone, so that the same word is always the same tokens; other scripts merge within words.
 Byte-level BPE: Sennrich, Haddow and Birch 2016; over bytes, Radford et al. 2019. No text is ever out of vocabulary.
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from luban import tokens
+from luban import subwords, tokens
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
@@ -51,6 +51,9 @@ class Text:
         """Tokens kept of a text, from its start; texts that reach it are counted by `luban check`."""
         lowercase: bool = True
         """Fold case, and full width forms to plain ones (NFKC), before cutting tokens."""
+        tokenizer: Literal["bytes", "wordpiece"] = "bytes"
+        """How tokens are cut: byte pairs, which know every text; or WordPiece as BERT has it, a text opened by `[CLS]` and closed by `[SEP]`.
+        With a pretrained model the checkpoint's own is used."""
 
     @dataclass(frozen=True, kw_only=True)
     class Fitted:
@@ -61,7 +64,8 @@ class Text:
         lowercase: bool
 
         def __post_init__(self) -> None:
-            vocabulary_of(self.tokenizer)
+            if subwords.opened(self.tokenizer) is None:
+                vocabulary_of(self.tokenizer)
 
     @staticmethod
     def fit(series: pl.Series, config: Text.Config) -> Spec:
@@ -71,25 +75,35 @@ class Text:
     @staticmethod
     def fit_together(columns: list[pl.Series], config: Text.Config) -> Spec:
         """One tokenizer for all columns: the same word is the same tokens in each. Raises DataError L210 for a column without text."""
+        folded = config.lowercase and config.tokenizer == "bytes"  # WordPiece folds case by itself
         texts: list[str] = []
         for series in columns:
-            found = [normalise(text, config.lowercase) for text in as_text(series).unique(maintain_order=True).to_list() if text]
+            found = [normalise(text, folded) for text in as_text(series).unique(maintain_order=True).to_list() if text]
             if not found:
                 raise DataError("L210", tr("no training row holds any text"), where=series.name, fix=tr("leave the column out of [inputs]"))
             texts += found
-        return {
-            "kind": "text",
-            "tokenizer": train_tokenizer(texts, config.vocabulary),
-            "max_length": config.max_length,
-            "lowercase": config.lowercase,
-        }
+        if config.tokenizer == "bytes":
+            tokenizer = train_tokenizer(texts, config.vocabulary)
+        else:
+            tokenizer = subwords.train(texts, config.vocabulary, lowercase=config.lowercase).as_json()
+        return {"kind": "text", "tokenizer": tokenizer, "max_length": config.max_length, "lowercase": folded}
+
+    @staticmethod
+    def adopt(parts: subwords.Parts, config: Text.Config, most: int) -> Spec:
+        """The spec of a column whose tokenizer comes with a pretrained model that reads `most` tokens."""
+        return {"kind": "text", "tokenizer": parts.as_json(), "max_length": min(most, config.max_length), "lowercase": False}
 
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """Ragged int32 token ids, at most `max_length` each."""
-        tokenizer, limit = open_tokenizer(spec["tokenizer"]), spec["max_length"]
+        limit, pieces = spec["max_length"], subwords.opened(spec["tokenizer"])
         texts = [normalise(text, spec["lowercase"]) for text in as_text(series).to_list()]
-        parts = [tokens.encode(chunk, tokenizer, limit) for chunk in chunks(texts)] or [Ragged.of(np.zeros(0, np.int32), [])]
+        if pieces is not None:
+            parts = [pieces.encode(chunk, limit) for chunk in chunks(texts)]
+        else:
+            tokenizer = open_tokenizer(spec["tokenizer"])
+            parts = [tokens.encode(chunk, tokenizer, limit) for chunk in chunks(texts)]
+        parts = parts or [Ragged.of(np.zeros(0, np.int32), [])]
         values = Ragged.of(np.concatenate([part.values for part in parts]), np.concatenate([part.lengths for part in parts]))
         return Encoded(values, {}, np.maximum(values.lengths, 1))
 
@@ -101,7 +115,14 @@ class Text:
     @staticmethod
     def num_tokens(spec: Spec) -> int:
         """Ids run from 0 to this, less one."""
-        return open_tokenizer(spec["tokenizer"]).get_vocab_size()
+        pieces = subwords.opened(spec["tokenizer"])
+        return open_tokenizer(spec["tokenizer"]).get_vocab_size() if pieces is None else len(pieces)
+
+    @staticmethod
+    def joints(spec: Spec) -> tuple[int, int] | None:
+        """(the token that opens a text, the one that takes its place in a later text of a row; 0 = none); None where texts are not opened."""
+        pieces = subwords.opened(spec["tokenizer"])
+        return None if pieces is None else (pieces.opens, pieces.closes if pieces.parts.kind == "bytes" else 0)
 
     @staticmethod
     def demo(count: int, seed: int) -> pl.Series:
