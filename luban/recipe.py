@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban import catalog
+from luban.checkpoint_paths import folders, located
 from luban.data.reading import Reading
 from luban.data.splits import Splitting
 from luban.errors import RecipeError
@@ -150,7 +151,7 @@ def task_of(recipe: Recipe) -> Any:
     own = {key: value for key, value in recipe.task.items() if key != "kind"}
     where = recipe.file
     for key in GIVEN:
-        value = getattr(recipe, key)
+        value = located(recipe.model, recipe.base) if key == "model" else getattr(recipe, key)
         if key in names and (value or key != "target"):
             own[key] = value
         elif value and key == "target":
@@ -219,7 +220,7 @@ def moved(recipe: Recipe, folder: Path) -> Recipe:
             return data if Path(data).is_absolute() else Path(os.path.relpath(recipe.base / data, folder)).as_posix()
         return [seen(part) for part in data] if isinstance(data, list) else {key: seen(part) for key, part in data.items()}
 
-    return replace(recipe, data=seen(recipe.data), base=folder)
+    return replace(recipe, data=seen(recipe.data), model=folders(recipe.model, seen), base=folder)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

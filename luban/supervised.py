@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from luban import catalog
+from luban import catalog, pretrained
 from luban.columns import Columns, Reject
 from luban.errors import DataError, RecipeError, warn
 from luban.kinds import Spec
 from luban.messages import tr
 from luban.models.fused import Fused
+from luban.models.probe import Probe
 from luban.schema import validate
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ TARGET = "\x00target"  # no column of a user has this name
 RUNGS = ("majority", "linear", "boosted")  # cheapest first
 
 
-def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
-    """One spec per column, from training rows. Raises DataError L201 for a missing column.
+def fit_inputs(inputs: Sections, table: pl.DataFrame, model: dict[str, Any]) -> dict[str, Spec]:
+    """One spec per column, from training rows, or from the checkpoint that reads it. Raises DataError L201 for a missing column.
 
     Columns of the same kind and options are fitted together where the kind can: texts share their vocabulary.
     """
@@ -43,17 +44,31 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame) -> dict[str, Spec]:
         column: validate(catalog.load("kinds", section["kind"]).Config, without(section, "kind"), where=f"inputs.{column}")
         for column, section in inputs.items()
     }
-    specs: dict[str, Spec] = {}
+    for column in inputs:
+        column_of(table, column)
+    specs = adopted(inputs, configs, model)
     for column, section in inputs.items():
         kind, config = catalog.load("kinds", section["kind"]), configs[column]
         if column not in specs and hasattr(kind, "fit_together"):
-            alike = [name for name, other in inputs.items() if other["kind"] == section["kind"] and configs[name] == config]
+            alike = [n for n, other in inputs.items() if n not in specs and other["kind"] == section["kind"] and configs[n] == config]
             spec: Spec = kind.fit_together([of_kind(column_of(table, name), section["kind"]) for name in alike], config)
             for name in alike:
                 specs[name] = spec
         elif column not in specs:
             specs[column] = kind.fit(of_kind(column_of(table, column), section["kind"]), config)
     return {column: specs[column] for column in inputs}
+
+
+def adopted(inputs: Sections, configs: dict[str, Any], model: dict[str, Any]) -> dict[str, Spec]:
+    """The specs of the columns that a pretrained encoder reads; columns read as one share its places."""
+    specs: dict[str, Spec] = {}
+    for section, columns in assign({column: part["kind"] for column, part in inputs.items()}, model):
+        if section.get("pretrained"):
+            for column in columns:
+                spec = pretrained.adopt(section, configs[column])
+                pretrained.settings_of(section, spec)
+                specs[column] = spec | {"max_length": max(2, spec["max_length"] // len(columns))}
+    return specs
 
 
 def hollow(state: Any) -> Any:
@@ -145,13 +160,53 @@ def build(model: dict[str, Any], specs: dict[str, Spec], out_dim: int, *, aim: s
         predictor = catalog.load("models", kind)
         taken = {column: spec for column, spec in specs.items() if spec["kind"] in entry.takes}
         return predictor(model_config(model), taken, out_dim, aim=aim)
-    encoders = [
-        catalog.load("models", section["kind"])(model_config(section), {column: specs[column] for column in columns})
-        for section, group in assign({column: spec["kind"] for column, spec in specs.items()}, model)
-        for columns in of_one_vocabulary(group, specs)
-    ]
+    encoders = [encoder_of(section, {column: specs[column] for column in columns}) for section, columns in groups(model, specs)]
+    if is_solved(model, specs):
+        return Probe(validate(Probe.Config, {"adapt": adaptation(model, specs)}, where="model"), encoders, out_dim, aim=aim)
     network = {key: model[key] for key in NETWORK if key in model}
     return Fused(validate(Fused.Config, network, where="model"), encoders, out_dim)
+
+
+def groups(model: dict[str, Any], specs: dict[str, Spec]) -> list[tuple[dict[str, Any], list[str]]]:
+    """(encoder section, its columns) in the order the encoders are built."""
+    assigned = assign({column: spec["kind"] for column, spec in specs.items()}, model)
+    return [(section, columns) for section, group in assigned for columns in of_one_vocabulary(group, specs)]
+
+
+def encoder_of(section: dict[str, Any], specs: dict[str, Spec]) -> nn.Module:
+    """One encoder, with its first weights; a pretrained one of the checkpoint's sizes, ready to be filled."""
+    encoder = catalog.load("models", section["kind"])
+    if not section.get("pretrained"):
+        return encoder(model_config(section), specs)
+    settings = pretrained.settings_of(section, next(iter(specs.values())))
+    net = encoder(validate(encoder.Config, settings, where="model"), specs)
+    pretrained.prepare(net, pretrained.adapting(section))
+    return net
+
+
+def start(net: nn.Module, model: dict[str, Any], specs: dict[str, Spec]) -> None:
+    """Fill the pretrained encoders of a fresh net from their checkpoints. Raises BundleError L430 … L440."""
+    if catalog.find("models", network_kind(model, specs)).role == "predictor":
+        return
+    for (section, columns), encoder in zip(groups(model, specs), net.encoders, strict=True):  # type: ignore[arg-type]
+        if section.get("pretrained"):
+            pretrained.load(encoder, section, specs[columns[0]])
+
+
+def adaptation(model: dict[str, Any], inputs: dict[str, Any]) -> str:
+    """How a pretrained model is trained further: as the recipe says, else `auto` where it reads every input, else `full`."""
+    if not model.get("pretrained"):
+        return "full"
+    alone = all(section["kind"] in catalog.find("models", model["kind"]).takes for section in inputs.values())
+    plain = not any(key in model for key in ("encoders", *NETWORK))
+    return model.get("adapt") or ("auto" if alone and plain and not model.get("freeze") else "full")
+
+
+def is_solved(model: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Whether the model of a section is solved rather than stepped; nothing is built."""
+    if model["kind"] == "auto":
+        return False
+    return hasattr(catalog.load("models", model["kind"]), "solve") or adaptation(model, inputs) in pretrained.SOLVED
 
 
 def of_one_vocabulary(columns: list[str], specs: dict[str, Spec]) -> list[list[str]]:
@@ -218,6 +273,8 @@ def check_encoders(model: dict[str, Any], kinds: dict[str, str], where: str) -> 
 def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     """The Config of a model, its size filled in, what the recipe says on top. Raises RecipeError L108 for an unknown size."""
     entry, model = catalog.find("models", section["kind"], where=where), catalog.load("models", section["kind"])
+    if pretrained.adapting(section, where).pretrained:
+        return validate(model.Config, pretrained.settings_of(section, {}, where), where=where)
     sizes = entry.stated.get("SIZES", {"tiny": {}, "small": {}, "base": {}})
     size = section.get("size", "small")
     if not isinstance(size, str) or size not in sizes:
@@ -235,8 +292,8 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
     kinds = {column: section["kind"] for column, section in inputs.items()}
     if model["kind"] != "auto":
         entry = catalog.find("models", model["kind"], where=f"{where}: model.kind")
-        if entry.role not in ("encoder", "predictor") or entry.name == "fused":
-            good = [e.name for e in catalog.entries("models").values() if e.role in ("encoder", "predictor") and e.name != "fused"]
+        if entry.role not in ("encoder", "predictor") or not entry.takes:
+            good = [e.name for e in catalog.entries("models").values() if e.role in ("encoder", "predictor") and e.takes]
             raise RecipeError(
                 "L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=model["kind"], allowed=good
             )
@@ -256,9 +313,23 @@ def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
             return
     if kinds:
         check_encoders(model, kinds, where)
+        check_adaptation(model, inputs, where)
     for section, _ in assign(kinds, model):
         model_config(section, where=f"{where}: model")
     validate(Fused.Config, {key: model[key] for key in NETWORK if key in model}, where=f"{where}: model")
+
+
+def check_adaptation(model: dict[str, Any], inputs: Sections, where: str) -> None:
+    """Refuse a solved head beside inputs that its encoder does not read. Raises RecipeError L129."""
+    if adaptation(model, inputs) not in pretrained.SOLVED:
+        return
+    takes = catalog.find("models", model["kind"]).takes
+    unread = [column for column, section in inputs.items() if section["kind"] not in takes]
+    foreign = [key for key in ("encoders", *NETWORK) if key in model]
+    if unread or foreign:
+        what = tr("this adaptation is a linear head on the vectors of one model alone")
+        fix = tr("leave it out, or state adapt = {ways}", ways='"full"')
+        raise RecipeError("L129", what, where=f"{where}: model.adapt", received=(unread + foreign)[0], fix=fix)
 
 
 def rungs(model: dict[str, Any], specs: dict[str, Spec]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from luban.bundle.card import card
 from luban.bundle.golden import golden_lines
 from luban.bundle.migrations import take_tokenizers
 from luban.bundle.read import signature_of
+from luban.checkpoint_paths import named
 from luban.evaluation.figures import json_ready
 from luban.files import whole_folder
 from luban.recipe import Recipe, to_dict
@@ -30,9 +31,7 @@ def write(
         "luban": luban.__version__,
         "name": recipe.name,
         "task": recipe.task["kind"],
-        "recipe": to_dict(recipe) | {"data": "", "model": task.config.model}
-        if hasattr(task.config, "model")
-        else to_dict(recipe) | {"data": ""},
+        "recipe": to_dict(recipe) | {"data": "", "model": named(getattr(task.config, "model", recipe.model))},
         "signature": signature_of(recipe),
         "labels": getattr(task, "labels", None),
     }

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from luban import memory
+from luban.checkpoint_paths import located, named
 from luban.columns import Columns
 from luban.data import store
 from luban.data.checks import Finding, checks
@@ -332,8 +333,20 @@ def stat_of(path: Path) -> list[Any]:
 def recipe_key(recipe: Recipe) -> str:
     """What of the recipe and the code decides the prepared data."""
     values = to_dict(recipe)
-    parts = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
+    parts: dict[str, Any] = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
+    if brought := checkpoints_of(recipe):
+        parts["checkpoints"] = brought
     return digest(json.dumps([parts, recipe.training.seed, str(recipe.base.absolute())], sort_keys=True, default=str), code_version())
+
+
+def checkpoints_of(recipe: Recipe) -> list[str]:
+    """Of each pretrained model, what decides how its columns are encoded, and where it is asked for."""
+    model = located(recipe.model, recipe.base)
+    if model == named(model):
+        return []
+    from luban import pretrained
+
+    return [json.dumps(named(model), sort_keys=True, default=str), *pretrained.fingerprint(model)]
 
 
 @cache
@@ -341,7 +354,14 @@ def code_version() -> str:
     """A digest of the code that prepares."""
     root = Path(__file__).parents[1]
     files = sorted(
-        [*root.glob("kinds/*.py"), *root.glob("tasks/*.py"), *root.glob("data/**/*.py"), root / "supervised.py", root / "columns.py"]
+        [
+            *root.glob("kinds/*.py"),
+            *root.glob("tasks/*.py"),
+            *root.glob("data/**/*.py"),
+            root / "supervised.py",
+            root / "columns.py",
+            root / "subwords.py",
+        ]
     )
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 

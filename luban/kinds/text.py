@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,6 +62,8 @@ class Text:
         tokenizer: str
         max_length: Annotated[int, Gt(0), Le(65_536)]
         lowercase: bool
+        architecture: dict[str, Any] = field(default_factory=dict)
+        """Settings of the pretrained model that the tokenizer came with."""
 
         def __post_init__(self) -> None:
             if subwords.opened(self.tokenizer) is None:

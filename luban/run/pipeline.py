@@ -36,7 +36,7 @@ from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
 from luban.training.distributed import agree, in_turn, is_first, joined
-from luban.training.loop import Trainer
+from luban.training.loop import Trainer, fresh
 from luban.training.solving import solve
 
 Tell = Callable[..., None]
@@ -194,7 +194,7 @@ class Work:
         torch.manual_seed(self.recipe.training.seed)
         use_threads(self.threads)
         if role == "baseline":
-            net = task.build()
+            net = fresh(task)
             train, seed, place = prepared.examples["train"], self.recipe.training.seed, folder / "rungs" / name
             check, room = self.interruption.check, self.room
             seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))

@@ -16,7 +16,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import catalog, supervised
+from luban import supervised
 from luban.columns import Columns, Ragged
 from luban.errors import DataError, RecipeError, warn
 from luban.kinds.category import MISSING, UNSEEN, Category
@@ -120,7 +120,11 @@ class Classification:
                 received=target["names"],
                 fix=tr("check `target`, or give rows of another label"),
             )
-        return {"inputs": supervised.fit_inputs(config.inputs, table), "target": target, "weights": self.weights(labels, target)}
+        return {
+            "inputs": supervised.fit_inputs(config.inputs, table, config.model),
+            "target": target,
+            "weights": self.weights(labels, target),
+        }
 
     def weights(self, labels: pl.Series, target: dict[str, Any]) -> list[float] | None:
         """One weight a label, of mean 1 over the rows."""
@@ -133,8 +137,7 @@ class Classification:
     @property
     def loss(self) -> str:
         """The recipe's loss; a solved model brings its own, whose outputs are log-chances."""
-        solved = catalog.find("models", self.config.model["kind"]).role == "predictor" if self.config.model["kind"] != "auto" else False
-        return "cross_entropy" if solved else self.config.loss
+        return "cross_entropy" if supervised.is_solved(self.config.model, self.config.inputs) else self.config.loss
 
     @property
     def labels(self) -> list[str]:
@@ -247,6 +250,10 @@ class Classification:
         if self.multi_label:
             return {"labels": batch.target.cpu().numpy() > 0.5, "chance": values, "guess": values > 0.5}
         return {"label": batch.target.cpu().numpy(), "guess": values.argmax(1), "chance": values}
+
+    def start(self, net: nn.Module) -> None:
+        """Pretrained weights, where the recipe names a checkpoint."""
+        supervised.start(net, self.config.model, self.state["inputs"])
 
     def rungs(self) -> tuple[Classification, ...]:
         """The same task under cheaper models, cheapest first."""

@@ -97,7 +97,7 @@ class Regression:
             raise DataError("L231", tr("no training row has a number as its target"), where=self.config.target, fix=tr("check `target`"))
         if np.nanstd(values) == 0:
             warn("W233", tr("the target is the same number in every training row"), where=self.config.target)
-        return {"inputs": supervised.fit_inputs(self.config.inputs, table), "target": target}
+        return {"inputs": supervised.fit_inputs(self.config.inputs, table, self.config.model), "target": target}
 
     def encode(self, table: pl.DataFrame) -> Columns:
         """Inputs, and the target where the table has it; a target that is no number is a fault."""
@@ -152,6 +152,10 @@ class Regression:
         """Marks of every regression metric."""
         spec = self.state["target"]
         return {"truth": batch.target.double().cpu().numpy() * spec["spread"] + spec["mean"], "answer": prediction.cpu().numpy()}
+
+    def start(self, net: nn.Module) -> None:
+        """Pretrained weights, where the recipe names a checkpoint."""
+        supervised.start(net, self.config.model, self.state["inputs"])
 
     def rungs(self) -> tuple[Regression, ...]:
         """The same task under cheaper models, cheapest first."""

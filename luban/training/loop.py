@@ -20,6 +20,7 @@ from luban.draw import Draw
 from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
+from luban.task import Starts
 from luban.training import budget, checkpoints, device, recovery
 from luban.training.distributed import agree, in_turn, is_first, share
 from luban.training.log import Log
@@ -61,10 +62,7 @@ class Trainer:
     def fresh(self) -> nn.Module:
         """The net as it begins."""
         torch.manual_seed(self.settings.seed)
-        net: nn.Module = self.task.build()
-        if hasattr(self.task, "start"):
-            self.task.start(net)
-        return net.to(self.device)
+        return fresh(self.task).to(self.device)
 
     def run(self, until: int | None = None) -> Trainer:
         """Train to the end, or to a step; resumes where a checkpoint stands."""
@@ -276,6 +274,14 @@ class Trainer:
         if weights := self.best or self.average:
             self.net.load_state_dict(weights)
         return self.net.eval()
+
+
+def fresh(task: Any) -> nn.Module:
+    """A net with its first weights, pretrained where the task brings them."""
+    net: nn.Module = task.build()
+    if isinstance(task, Starts):
+        task.start(net)
+    return net
 
 
 def suggested_epochs(net: nn.Module) -> float | None:

@@ -15,7 +15,7 @@ import polars as pl
 import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
-from toys import contrastive, forecasting, gan, item_knn
+from toys import checkpoint, contrastive, forecasting, gan, item_knn
 from toys.contrastive import Contrastive
 from toys.forecasting import Forecasting
 from toys.gan import Gan
@@ -31,6 +31,7 @@ from luban.tasks.classification import Classification
 from luban.tasks.regression import Regression
 from luban.training.distributed import share
 from luban.training.loop import Trainer
+from luban.training.loop import fresh as start
 from luban.training.settings import Training
 from luban.training.solving import solve
 from luban.training.step import Stepper
@@ -103,7 +104,7 @@ def learn(made: Ready, settings: Training) -> nn.Module:
     """Solve or train."""
     torch.manual_seed(settings.seed)
     if made.case.solved:
-        net = made.task.build()
+        net = start(made.task)
         solve(made.task, net, made.examples[0], seed=0, folder=None, tell=lambda *_, **__: None)
         return net.eval()
     return Trainer(made.task, made.examples[0], settings).run().finish()
@@ -274,6 +275,9 @@ NETWORKS = (
     classification("ngrams", {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS, "head": [5]}, loss="bce"),
     classification("transformer", {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}, label_smoothing=0.1),
     classification("lstm", {"kind": "lstm", "embedding": 7, "hidden": [5, 3], "encoders": NUMBERS}, class_weight="balanced"),
+    classification("bert", {"kind": "bert", "width": 14, "layers": 1, "heads": 2, "feed": 19, "encoders": NUMBERS}),
+    classification("bert-full", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "full", "freeze": 1, "encoders": NUMBERS}),
+    classification("bert-lora", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "lora_rank": 3, "encoders": NUMBERS}),
     classification("mlp", {**SMALL["mlp"]}, FLOWER, table=flowers),
     classification("convnet", {"kind": "convnet", "channels": [5, 7], "convolutions": 1}, PICTURE, table=pictures, rows=47),
     classification("resnet", {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0]}, PICTURE, table=pictures, rows=47),
@@ -293,6 +297,16 @@ SOLVED = (
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),
     classification("linear", {"kind": "linear", "buckets": 997}, solved=True),
     classification("boosted", {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}, FLOWER, table=flowers, solved=True),
+    *(
+        classification(
+            f"bert-{adapt}",
+            {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": adapt},
+            {"review": {"kind": "text"}},
+            table=checkpoint.reviews,
+            solved=True,
+        )
+        for adapt in ("frozen", "contrastive", "auto")
+    ),
     regression("linear", {"kind": "linear"}, solved=True),
     regression("boosted", {"kind": "boosted", "rounds": 23, "leaves": 5, "min_leaf": 3}, solved=True),
 )

@@ -1,0 +1,151 @@
+"""Pretrained models in a recipe: `[model] pretrained = FOLDER`, and how much of one is trained further.
+
+What a checkpoint decides (its sizes, its tokenizer) is learnt once by `adopt` and kept in the column's spec, so that a bundle never needs
+the folder; its weights are put into a fresh net by `load`. Each family is a file `checkpoints/KIND.py` with `settings` and `ours`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from torch import nn
+
+from luban import subwords
+from luban.checkpoint_paths import folders
+from luban.checkpoints import folder
+from luban.checkpoints.filling import fill
+from luban.errors import BundleError, RecipeError
+from luban.kinds.text import Text
+from luban.layers import lora
+from luban.messages import tr
+from luban.schema import validate
+
+RATE = {"full": 5e-5, "lora": 5e-4}  # of AdamW, where the recipe states none
+EPOCHS = 4
+KEPT = ("dropout", "attention_dropout", "pooling")  # settings of the model that the recipe may state beside a checkpoint
+SOLVED = ("auto", "frozen", "contrastive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapting:
+    """Keys of `[model]` for a pretrained model."""
+
+    pretrained: str | None = None
+    """A checkpoint folder with `config.json`, `model.safetensors` and its tokenizer, seen from the recipe's folder. Sizes and tokenizer are
+    then the checkpoint's. It is read in training alone: a bundle holds all it needs."""
+    adapt: Literal["auto", "frozen", "contrastive", "full", "lora"] | None = None
+    """What is trained: `frozen` a linear head on the model's vectors; `contrastive` the upper layers by pulling rows of one label together,
+    then the head (few labels); `full` everything; `lora` thin matrices beside every linear layer; `auto` the best of frozen, contrastive and
+    tuned upper layers by cross-validation within the training rows. Left out: `auto` where the model reads every input, else `full`."""
+    freeze: Annotated[int, Ge(0), Le(512)] = 0
+    """Lowest layers, and the tables below them, that are not trained; with `full`."""
+    lora_rank: Annotated[int, Gt(0), Le(1024)] = 16
+    """Width of the thin matrices."""
+    lora_alpha: Annotated[float, Gt(0), Le(65_536)] = 16.0
+    """The adapters count by this over the root of the rank."""
+    lora_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of values dropped before the adapters."""
+
+
+KEYS = tuple(field.name for field in fields(Adapting))
+
+
+def adapting(section: dict[str, Any], where: str = "model") -> Adapting:
+    """The keys of a section. Raises RecipeError L105, L128 where one has no effect."""
+    found = validate(Adapting, {key: value for key, value in section.items() if key in KEYS}, where=where)
+    fix = tr("name a checkpoint folder: {example}", example='pretrained = "FOLDER"')
+    if not found.pretrained and (stated := [key for key in KEYS if key in section]):
+        raise RecipeError("L128", tr("this key belongs to a pretrained model"), where=f"{where}.{stated[0]}", fix=fix)
+    if found.pretrained and section["kind"] not in families():
+        raise RecipeError("L109", tr("this model takes no checkpoint"), where=f"{where}.kind", received=section["kind"], allowed=families())
+    unheard = [key for key in section if key.startswith("lora_") and found.adapt != "lora"]
+    unheard += ["freeze"] if found.freeze and found.adapt != "full" else []
+    if unheard:
+        what = tr("this key has no effect with adapt = {adapt}", adapt=repr(found.adapt or "auto"))
+        raise RecipeError("L128", what, where=f"{where}.{unheard[0]}", fix=tr("leave it out, or state `adapt`"))
+    return found
+
+
+def families() -> list[str]:
+    """Models whose checkpoints are read: those that have a file of names beside this one."""
+    place = Path(folder.__file__).parent
+    return sorted(
+        path.stem for path in place.glob("[!_]*.py") if hasattr(importlib.import_module(f"luban.checkpoints.{path.stem}"), "settings")
+    )
+
+
+def adopt(section: dict[str, Any], config: Any) -> dict[str, Any]:
+    """The spec of a text column as the checkpoint has it. Raises BundleError L430 … L432, L437, L438, L441, L442."""
+    place = section["pretrained"]
+    names = importlib.import_module(f"luban.checkpoints.{section['kind']}")
+    settings = names.settings(folder.read_config(place), place)
+    try:
+        parts = subwords.of_checkpoint(folder.read_tokenizer(place))
+    except ValueError as error:
+        fix = tr("name a folder with tokenizer.json, or vocab.txt and tokenizer_config.json")
+        raise BundleError("L442", tr("the tokenizer cannot be used: {why}", why=str(error)[:100]), where=place, fix=fix) from error
+    if len(parts.vocabulary) > settings["vocabulary"]:
+        what = tr("the tokenizer knows more tokens than the model")
+        raise BundleError("L441", what, where=place, received=len(parts.vocabulary), allowed=[settings["vocabulary"]])
+    most = settings["positions"] - settings["first_position"]
+    return Text.adopt(parts, config, most) | {"architecture": settings}
+
+
+def settings_of(section: dict[str, Any], spec: dict[str, Any], where: str = "model") -> dict[str, Any]:
+    """The model's settings: the checkpoint's, and what the recipe may say beside them. Raises RecipeError L129 for others."""
+    own = {key: value for key, value in section.items() if key not in (*KEYS, "kind", "size")}
+    if other := [key for key in own if key not in KEPT]:
+        what, fix = tr("with a checkpoint this is the checkpoint's"), tr("leave it out")
+        raise RecipeError("L129", what, where=f"{where}.{other[0]}", received=own[other[0]], allowed=KEPT, fix=fix)
+    return spec.get("architecture", {}) | own
+
+
+def prepare(net: nn.Module, how: Adapting) -> None:
+    """Say which parameters of a pretrained net learn, and how fast; adapters are attached here."""
+    if how.adapt == "lora":
+        lora.attach(net, how.lora_rank, alpha=how.lora_alpha, dropout=how.lora_dropout)
+    if how.freeze:
+        check_depth(net, how.freeze)
+        for part in net.lower(how.freeze):  # type: ignore[operator]
+            part.requires_grad_(False)
+    net.learning_rate, net.epochs = RATE.get(how.adapt or "full", RATE["full"]), EPOCHS  # type: ignore[assignment]
+
+
+def check_depth(net: nn.Module, depth: int) -> None:
+    """Raises RecipeError L128 where more layers are to be frozen than there are."""
+    layers = len(net.blocks)  # type: ignore[arg-type]
+    if depth > layers:
+        raise RecipeError(
+            "L128", tr("more layers are frozen than there are"), where="model.freeze", received=depth, allowed=[f"0 … {layers}"]
+        )
+
+
+def load(net: nn.Module, section: dict[str, Any], spec: dict[str, Any]) -> None:
+    """Put a checkpoint's weights into a net; adapters keep their beginning. Raises BundleError L430 … L440."""
+    place = section["pretrained"]
+    config, weights = folder.read(place)
+    names = importlib.import_module(f"luban.checkpoints.{section['kind']}")
+    pieces = subwords.opened(spec["tokenizer"])
+    pad = 0 if pieces is None else pieces.parts.pad
+    pooled = getattr(net, "pooler", None) is not None
+    fill(net, names.ours(config, weights, pooler=pooled, head=False, pad=pad), where=place, fresh=lora.added(net))
+
+
+def fingerprint(model: dict[str, Any]) -> list[str]:
+    """Of each checkpoint folder, what decides how rows are encoded: a digest of its configuration and tokenizer."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        whole = hashlib.sha256(repr(folder.read_config(path)).encode())
+        for name, content in folder.read_tokenizer(path).items():
+            whole.update(name.encode() + content)
+        found.append(whole.hexdigest())
+        return path
+
+    folders(model, note)
+    return found
