@@ -53,6 +53,7 @@ class Probe(nn.Module):
         self.config, self.aim = config, aim
         self.encoders = nn.ModuleList(encoders).requires_grad_(False)
         width = sum(encoder.out_dim for encoder in encoders)
+        self.way = config.adapt  # once solved, what was chosen
         self.center: Tensor
         self.weight: Tensor
         self.bias: Tensor
@@ -83,6 +84,7 @@ class Probe(nn.Module):
         way, passes = self.config.adapt, self.passes(rows)
         if way == "auto":
             way = yield from self.choose(rows, passes)
+        self.way = way
         if way != "frozen":
             self.tune(rows, way, max(LEAST_PASSES, passes))
         yield 0.9
