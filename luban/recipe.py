@@ -102,7 +102,9 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
                 fix=tr("write it down: {example}", example='task = "classification"' if key == "task" else 'data = "file.csv"'),
             )
     task, model, inputs = sections(raw, where)
-    parts = {key: validate(config, raw.get(key, {}), where=f"{where}: {key}") for key, config in SECTIONS.items()}
+    usual = {"reading": getattr(catalog.load("tasks", task["kind"]), "reading", {})}  # what the task's data looks like
+    given = {key: completed(raw.get(key, {}), usual.get(key, {})) for key in SECTIONS}
+    parts = {key: validate(config, given[key], where=f"{where}: {key}") for key, config in SECTIONS.items()}
     recipe = Recipe(
         task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, file=file, **parts
     )
@@ -113,6 +115,11 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
         bytes_of(recipe.training.memory)
     task_of(recipe)
     return recipe
+
+
+def completed(section: Any, usual: dict[str, Any]) -> Any:
+    """The section with what is usual where it says nothing; what is no table is left for validation to refuse."""
+    return usual | section if isinstance(section, dict) else section
 
 
 def sections(raw: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:

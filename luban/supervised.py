@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from luban import catalog, pretrained
+from luban import architecture, catalog, pretrained
 from luban.columns import Columns, Reject
 from luban.errors import DataError, RecipeError, warn
 from luban.kinds import Spec
@@ -272,14 +272,10 @@ def check_encoders(model: dict[str, Any], kinds: dict[str, str], where: str) -> 
 
 def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     """The Config of a model, its size filled in, what the recipe says on top. Raises RecipeError L108 for an unknown size."""
-    entry, model = catalog.find("models", section["kind"], where=where), catalog.load("models", section["kind"])
     if pretrained.adapting(section, where).pretrained:
+        model = catalog.load("models", section["kind"])
         return validate(model.Config, pretrained.settings_of(section, {}, where), where=where)
-    sizes = entry.stated.get("SIZES", {"tiny": {}, "small": {}, "base": {}})
-    size = section.get("size", "small")
-    if not isinstance(size, str) or size not in sizes:
-        raise RecipeError("L108", tr("unknown size"), where=f"{where}.size", received=size, allowed=sizes)
-    return validate(model.Config, sizes[size] | without(section, *COMMON), where=where, also=COMMON)
+    return architecture.config_of(section, where=where, also=COMMON)
 
 
 def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:

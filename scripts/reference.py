@@ -304,6 +304,7 @@ def shown(value: Any, words: dict[str, str]) -> str:
     """A value as the recipe writes it."""
     from luban.recipe import toml_value
 
+    value = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
     return words["none"] if value is None else f"`{toml_value(value)}`"
 
 

@@ -30,6 +30,7 @@ MOST_DEPTH = 3  # a series is a list of lists of numbers
 
 def golden_lines(task: Any, net: nn.Module, rows: pl.DataFrame) -> list[dict[str, Any]]:
     """The first rows that can be read and are small, as JSON, with their answers; media is held as its bytes."""
+    task = checked(task)
     rows = embed_media(rows.head(LOOKED_AT), task)
     columns = task.encode(rows)
     pictures = pictures_of(task)
@@ -42,6 +43,11 @@ def golden_lines(task: Any, net: nn.Module, rows: pl.DataFrame) -> list[dict[str
         {"input": given(rows, int(place)), "answer": {k: to_json(v) for k, v in answer.items()}}
         for place, answer in zip(kept, answers.to_dicts(), strict=True)
     ]
+
+
+def checked(task: Any) -> Any:
+    """The task as it answers golden rows: one whose answers hang on ties, which machines break otherwise, brings a form of its own."""
+    return task.checked() if hasattr(task, "checked") else task
 
 
 def given(rows: pl.DataFrame, place: int) -> dict[str, Any]:
@@ -124,6 +130,7 @@ def check(task: Any, net: nn.Module, lines: list[Any], where: str) -> None:
     """Answer the golden rows again. Raises BundleError L403, L406 where an answer is another."""
     if not lines:
         return
+    task = checked(task)
     if len(lines) > NUMBER_OF_ROWS or not all(is_harmless(line, task) for line in lines):
         raise BundleError("L403", tr("the golden rows are not such as Luban writes"), where=where)
     rows = as_table([line["input"] for line in lines])

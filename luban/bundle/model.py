@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class Model:
     def reading(self) -> Reading:
         """How files of its kind are read, as the recipe had it."""
         return validate(Reading, self.description["recipe"].get("reading", {}), where="bundle: reading")
+
+    @property
+    def asking(self) -> Reading:
+        """How files of rows to be answered are read: as `reading`, or as the task has it."""
+        return replace(self.reading, **getattr(self.task, "asking", {}))
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226.

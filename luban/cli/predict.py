@@ -75,7 +75,7 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.Da
             raise DataError("L228", tr("stdin does not hold JSON lines: {why}", why=str(error)[:80]), where="-") from error
     from luban.data.reading import read
 
-    source = read(str(data), model.reading, base=Path(), used=list(inputs))
+    source = read(str(data), model.asking, base=Path(), used=list(inputs))
     lost = [reject for reject in source.rejects if reject.record]
     return source.table, [source.origin.of(row)[1] for row in range(len(source.table))] if lost else None
 

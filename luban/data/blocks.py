@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def blocks(path: Path, options: Reading, size: int) -> Iterator[Part] | None:
     """Parts of about `size` bytes; None for files that can only be read whole: folders, workbooks, lists, tables of media files."""
-    cutter = {"csv": csv_blocks.blocks, "jsonl": by_line, "parquet": by_rows}.get(reader_for(path).name)
+    cutter = {"csv": csv_blocks.blocks, "jsonl": by_line, "parquet": by_rows}.get(reader_for(path, options.text).name)
     if cutter is None:
         return None
     parts = cutter(path, options, size)

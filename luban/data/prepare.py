@@ -113,19 +113,46 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     if target and target not in table.columns:
         raise DataError("L201", tr("no such column"), where="recipe.toml: target", received=target, allowed=table.columns)
     if not recipe.inputs:
-        found = guess(table, target)
-        for column, kind in found.inputs.items():
-            say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
-        for column, why in found.ignored.items():
-            say(tr("left out {column}: {why}", column=column, why=why))
-        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in found.inputs.items()})
+        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in inferred(recipe, table, target).items()})
         if not recipe.inputs:
             raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
         recipe.make_task()
     for column in recipe.inputs:
         if column not in table.columns:
             raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
-    return recipe
+    return with_split(recipe, table)
+
+
+def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[str, str]:
+    """Columns and kinds as the task finds them, where it looks itself, else by what they hold; said aloud."""
+    task = recipe.make_task()
+    if hasattr(task, "inputs_of"):
+        own: dict[str, str] = task.inputs_of(table)
+        for column, kind in own.items():
+            say(tr("input {column}: {kind}", column=column, kind=kind))
+        return own
+    found = guess(table, target)
+    for column, kind in found.inputs.items():
+        say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
+    for column, why in found.ignored.items():
+        say(tr("left out {column}: {why}", column=column, why=why))
+    return found.inputs
+
+
+def with_split(recipe: Recipe, table: pl.DataFrame) -> Recipe:
+    """The recipe with the split that the task makes of such a table, where the recipe leaves it open."""
+    task, asked = recipe.make_task(), recipe.split
+    if not hasattr(task, "split_of") or asked.by or asked.group or asked.order:
+        return recipe
+    found = task.split_of(table)
+    return replace(recipe, split=replace(asked, by=found.by, group=found.group, order=found.order))
+
+
+def as_prepared(recipe: Recipe, prepared: Prepared) -> Recipe:
+    """The recipe with what was inferred from the data."""
+    found = prepared.recipe.split
+    split = replace(recipe.split, by=found.by, group=found.group, order=found.order)
+    return replace(recipe, inputs=prepared.recipe.inputs, split=split)
 
 
 def target_of(recipe: Recipe) -> str | None:
@@ -267,7 +294,7 @@ def all_rejects(rows: Columns, source: Source) -> list[dict[str, Any]]:
 def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
     """Put a store filled elsewhere in its place, and remember the files it came from; one fitted on a sample, for this allowance alone."""
     sampled = [str(allowed)] if "sample" in made.kept["facts"] else []
-    recipe = replace(recipe, inputs=made.kept["inputs"])
+    recipe = replace(recipe, inputs=made.kept["inputs"], split=replace(recipe.split, **made.kept["split"]))
     key = digest(made.source.content_hash(), recipe_key(recipe), *sampled)
     for path in made.place.iterdir():
         flush(path)
@@ -279,7 +306,8 @@ def take_over(recipe: Recipe, made: Streamed, memo: Path, allowed: int) -> Path:
 
 def keep(prepared: Prepared, source: Source, folder: Path, key: str, memo: Path) -> None:
     """Write the store, and remember the files it came from."""
-    facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": prepared.recipe.inputs}
+    found = prepared.recipe
+    facts = {"facts": prepared.facts, "state": prepared.task.state, "inputs": found.inputs, "split": divided_as(found)}
     with waiting(folder):
         store.write(folder / key, prepared.examples, facts, prepared.raw.collect())
         remember(memo, key, source, None)
@@ -295,6 +323,11 @@ def waiting(folder: Path) -> Iterator[None]:
         yield
 
 
+def divided_as(recipe: Recipe) -> dict[str, str | None]:
+    """How the rows were divided, as the recipe has it once it is completed."""
+    return {name: getattr(recipe.split, name) for name in ("by", "group", "order")}
+
+
 def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
     """Which store the recipe's files became, under which allowance if that decided it."""
     paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
@@ -305,7 +338,7 @@ def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
 def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Prepared:
     """What was stored; where it was prepared before, its warnings are said again."""
     examples, kept = store.read(folder, int(room * CONTENT))
-    recipe = replace(recipe, inputs=kept["inputs"])
+    recipe = replace(recipe, inputs=kept["inputs"], split=replace(recipe.split, **kept["split"]))
     task = recipe.make_task()
     for known in kept["facts"]["warnings"] if again else ():
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,9 @@ class Reading:
     """Of a workbook; left out, the first."""
     reject_limit: float = 0.01
     """0 … 1, the share of records that may be left out before reading is an error; each one is listed either way."""
+    text: Literal["table", "file", "paragraph", "line"] | None = None
+    """How `.txt` is read: as a `table` like csv, or as plain text of which each `file`, `paragraph` or `line` is a document. Left out, as the task
+    has it: a table, or of language models a file."""
     max_unpacked: int = 4_000_000_000
     """Bytes that a compressed file (gz, xlsx) may unpack to."""
 
@@ -86,7 +89,7 @@ def read(data: Data, options: Reading | None = None, *, base: Path | None = None
 def open_part(path: Path, options: Reading) -> Part:
     """What the path's reader finds. Raises DataError L213 when the system refuses the file."""
     try:
-        return reader_for(path).load()(path, options)
+        return reader_for(path, options.text).load()(path, options)
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError(

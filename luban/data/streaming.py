@@ -224,7 +224,7 @@ def build(
     whole.check_rejects(left_out, source, recipe)
     facts = whole.facts_of(recipe, source, source.table, left_out, examples, findings)
     facts |= {} if sample.whole else {"sample": {"rows": len(sample.rows), "of": sample.of}}
-    return examples, {"facts": facts, "state": task.state, "inputs": recipe.inputs}
+    return examples, {"facts": facts, "state": task.state, "inputs": recipe.inputs, "split": whole.divided_as(recipe)}
 
 
 def split_columns(recipe: Recipe) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from luban.data.prepare import Prepared
+from luban.data.prepare import Prepared, as_prepared
 from luban.errors import is_out_of_memory, say
 from luban.evaluation.figures import json_ready
 from luban.evaluation.ladder import Rung, metrics_of
@@ -67,7 +67,7 @@ def plan(
         devices.find(device)
     runs.mkdir(parents=True, exist_ok=True)
     sample = open_sample(without_test(recipe), runs / ".prepared")
-    recipe = replace(recipe, inputs=sample.prepared.recipe.inputs)
+    recipe = as_prepared(recipe, sample.prepared)
     machine = this_machine(runs, choose_device(recipe.training.device), memory_bytes=memory_bytes)
     patience = max(LEAST_S, WHOLE_S - (time.perf_counter() - begun) - start_s)
     forecast = forecast_of(recipe, sample, machine, runs, patience=patience, start_s=start_s, prices=prices or Prices())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from luban import memory
 from luban import recipe as recipes
-from luban.data.prepare import Heard, Prepared, prepare
+from luban.data.prepare import Heard, Prepared, as_prepared, prepare
 from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
 from luban.evaluation.metrics import Metric, find
@@ -105,7 +105,7 @@ class Work:
         with Recorder(run.folder / "messages.jsonl") if is_first() else Heard() as recorder:
             self.tell("stage", name="prepare")
             prepared = in_turn(lambda: prepare(without_test(self.recipe), run.folder.parent / ".prepared", self.interruption.check))
-            self.recipe = run.recipe = replace(self.recipe, inputs=prepared.recipe.inputs)
+            self.recipe = run.recipe = as_prepared(self.recipe, prepared)
             finished = (run.folder / "report.json").is_file() and run.bundle.is_dir()
             if is_first():
                 run_folder.claim(run.folder, prepared.facts["hash"], finished=finished)

@@ -26,8 +26,10 @@ from luban.data.prepare import select
 from luban.data.splits import TRAIN, Splitting, divide
 from luban.draw import Draw
 from luban.evaluation.metrics import find
+from luban.generating.settings import Generation
 from luban.predicting import marks_of
 from luban.tasks.classification import Classification
+from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.regression import Regression
 from luban.training.distributed import share
 from luban.training.loop import Trainer
@@ -270,6 +272,22 @@ def regression(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"regression-{name}", task, demo(task), metric("r2"), floor=0.3, chance=metric("r2"), **options)
 
 
+def language(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of text; a net that says the same of all gives every token the same chance."""
+    own = {key: options.pop(key) for key in ("tokenizer", "packing", "isolate", "generation") if key in options}
+    inputs = {"text": {"kind": "text"}}
+    task = LanguageModeling(LanguageModeling.Config(inputs=inputs, model={"size": "tiny", **model}, vocabulary=512, **own))
+
+    def chance(marks: Columns) -> float:
+        found = marks["nats"] / marks["tokens"]
+        return float(np.ptp(found)) - 1e-4
+
+    return Case(f"language-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
+
+
+GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
+BRIEFLY = Generation(max_tokens=7, top_p=0.9)
+
 NETWORKS = (
     classification("auto", {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}}),
     classification("ngrams", {"kind": "ngrams", "buckets": 997, "width": 7, "encoders": NUMBERS, "head": [5]}, loss="bce"),
@@ -292,8 +310,13 @@ NETWORKS = (
         chance=None,
     ),
     regression("mlp", {**SMALL["mlp"]}, steps=80),
+    language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
+    language(
+        "documents", GPT | {"positions": "learned", "kv_heads": 1, "context": 37}, packing="documents", floor=-2.6, generation=BRIEFLY
+    ),
 )
 SOLVED = (
+    language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),
     classification("linear", {"kind": "linear", "buckets": 997}, solved=True),
     classification("boosted", {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}, FLOWER, table=flowers, solved=True),

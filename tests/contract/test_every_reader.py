@@ -48,7 +48,9 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 
 def test_every_reader_is_tested() -> None:
     readers = {path.stem for path in (Path(data.__file__).parent / "readers").glob("[!_]*.py")}
-    assert readers == {*WRITERS, "folder"} - {"tsv"}, "a new reader needs a writer here; folders are tested by themselves"
+    assert readers == {*WRITERS, "folder", "text"} - {"tsv"}, (
+        "a new reader needs a writer here; folders and plain text are tested by themselves"
+    )
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

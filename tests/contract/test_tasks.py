@@ -250,7 +250,8 @@ def test_two_ranks_are_two_micro_batches(names: tuple[str, ...], tmp_path: Path)
 
 
 RESUMED = [
-    STEPPED[name] for name in ("classification-lstm", "classification-convnet", "regression-mlp", "gan", "forecasting", "contrastive")
+    STEPPED[name]
+    for name in ("language-gpt", "classification-lstm", "classification-convnet", "regression-mlp", "gan", "forecasting", "contrastive")
 ]
 
 
@@ -428,6 +429,10 @@ def test_an_unknown_setting_names_the_nearest(case: Case) -> None:
     assert caught.value.nearest() == name
 
 
+WHOLE = {"language_modeling": {}}  # what the recipe of each task needs, where it is not a target and inputs
+NETWORK = {"language_modeling": "gpt"}  # a model of each task, where it is not mlp
+
+
 @pytest.mark.parametrize("task", catalog.entries("tasks"))
 @pytest.mark.parametrize(
     ("change", "near"),
@@ -444,8 +449,12 @@ def test_an_unknown_setting_names_the_nearest(case: Case) -> None:
     ],
 )
 def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[str, Any], near: str) -> None:
-    whole = {"task": task, "data": "a.csv", "target": "y", "inputs": {"a": "number"}}
+    whole = {"task": task, "data": "a.csv", **WHOLE.get(task, {"target": "y", "inputs": {"a": "number"}})}
     parse(whole)
+    if change.get("model", {}).get("kind") == "mlp":
+        change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
+    if task == "language_modeling" and near == "scale":
+        pytest.skip("a column of text has no settings of its own here")
     with pytest.raises(RecipeError) as caught:
         parse(whole | change)
     assert caught.value.nearest() == near

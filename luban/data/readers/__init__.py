@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from luban.data.reading import Reading
     from luban.data.source import Part
 
-STATED = ("SUFFIXES", "FOLDER")
+STATED = ("SUFFIXES", "FOLDER", "WRITTEN")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Format:
     summary: str
     suffixes: tuple[str, ...]
     folder: bool
+    written: tuple[str, ...] = ()  # suffixes of plain text
 
     def load(self) -> Callable[[Path, Reading], Part]:
         """The reader's `read`; imports its file."""
@@ -49,7 +50,9 @@ def formats() -> dict[str, Format]:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in STATED
         }
         summary = (ast.get_docstring(tree) or "").split("\n")[0]
-        found[path.stem] = Format(path.stem, summary, tuple(stated.get("SUFFIXES", ())), bool(stated.get("FOLDER", False)))
+        found[path.stem] = Format(
+            path.stem, summary, tuple(stated.get("SUFFIXES", ())), bool(stated.get("FOLDER", False)), tuple(stated.get("WRITTEN", ()))
+        )
     return found
 
 
@@ -64,8 +67,11 @@ def suffix_of(path: Path) -> str:
     return next((suffix for suffix in sorted(known, key=len, reverse=True) if name.endswith(suffix)), "")
 
 
-def reader_for(path: Path) -> Format:
-    """The reader of a file or a folder. Raises DataError L203 for a format no reader states."""
+def reader_for(path: Path, text: str | None = None) -> Format:
+    """The reader of a file or a folder; `text` is what the recipe says of plain text. Raises DataError L203 for a format no reader states."""
+    plain = formats()["text"]
+    if text not in (None, "table") and (path.is_dir() or path.name.lower().endswith(plain.written)):
+        return plain
     if path.is_dir():
         return next(entry for entry in formats().values() if entry.folder)
     if suffix := suffix_of(path):
