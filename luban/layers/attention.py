@@ -102,6 +102,7 @@ class Attention(nn.Module):
             q, k = self.query_norm(q), self.key_norm(k)
         if turn is not None:
             q, k = rotate(q, turn), rotate(k, turn)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T or S, E)
         if reading is not None:
             k, v = reading[0].extend(reading[1], k, v)
             mask, causal = reading[0].mask, reading[0].fresh
@@ -111,8 +112,8 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H·E) -> (B, T, D)
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, T, H·E) -> (B, H, T, E)."""
-        return x.unflatten(-1, (-1, self.shape.size)).transpose(1, 2)
+        """(B, T, H·E) -> (B, T, H, E)."""
+        return x.unflatten(-1, (-1, self.shape.size))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False, dropout: float = 0.0) -> Tensor:

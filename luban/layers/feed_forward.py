@@ -6,7 +6,7 @@ D width, F hidden width. Vaswani et al. 2017, eq. 2; gated: Shazeer 2020, eq. 6;
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,24 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
 def relu2(x: Tensor) -> Tensor:
     """max(x, 0)²."""
-    return F.relu(x).square()
+    return SquaredRelu.apply(x) if torch.is_grad_enabled() else F.relu(x).square_()  # type: ignore[no-any-return]
+
+
+class SquaredRelu(torch.autograd.Function):
+    """max(x, 0)² with its gradient 2·max(x, 0), in two passes instead of five."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """r² with r = max(x, 0)."""
+        r = F.relu(x)
+        ctx.save_for_backward(r)
+        return r * r
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        """2·r·g."""
+        (r,) = ctx.saved_tensors
+        return (grad * r).mul_(2)
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
 
-Turn = tuple[Tensor, Tensor]  # cosines and sines, each (B or 1, 1, T, E/2)
+Turn = tuple[Tensor, Tensor]  # cosines and sines, each (B or 1, T, 1, E/2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,41 @@ def frequencies(head_dim: int, base: float, stretch: Stretch | None, device: tor
 
 def turn(places: Tensor, frequency: Tensor, dtype: torch.dtype) -> Turn:
     """(B, T) places of the tokens -> cosines and sines of their angles, computed in float32."""
-    angle = places[:, None, :, None].float() * frequency  # (B, 1, T, E/2)
+    angle = places[:, :, None, None].float() * frequency  # (B, T, 1, E/2)
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 def rotate(x: Tensor, by: Turn) -> Tensor:
-    """(B, H, T, E) -> the same, each pair (x_i, x_{i+E/2}) turned."""
-    cosine, sine = by
+    """(B, T, H, E) -> the same, each pair (x_i, x_{i+E/2}) turned."""
+    if torch.is_grad_enabled():
+        return Turned.apply(x, *by)  # type: ignore[no-any-return]
     first, second = x.chunk(2, dim=-1)
+    cosine, sine = (part.to(x.dtype) for part in by)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+class Turned(torch.autograd.Function):
+    """The same in half the passes over x; its gradient is turned back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """By the angle."""
+        ctx.save_for_backward(cosine, sine)
+        return into(x, cosine, sine, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        """By the angle the other way."""
+        return into(grad, *ctx.saved_tensors, -1), None, None
+
+
+def into(x: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
+    """A new tensor with x turned."""
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    (first, second), (left, right) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
+    torch.mul(first, cosine, out=left)
+    torch.mul(second, cosine, out=right)
+    left.addcmul_(second, sine, value=-sign)
+    right.addcmul_(first, sine, value=sign)
+    return out

@@ -9,6 +9,8 @@ import torch
 
 from luban.errors import RecipeError
 from luban.layers.attention import Attention, Shape, attend, recorded, weights
+from luban.layers.feed_forward import relu2
+from luban.layers.norms import RmsNorm, Scaled
 from luban.layers.rotary import Stretch, frequencies, rotate, turn
 from luban.models.gpt import Gpt
 
@@ -133,3 +135,20 @@ def test_heads_that_do_not_divide_are_a_named_error() -> None:
         Gpt(Gpt.Config(width=32, heads=4, kv_heads=3), 7)
     with pytest.raises(ValueError, match="even"):
         Gpt.Config(width=33, heads=11)
+
+
+def test_gradients_in_closed_form_are_the_true_ones() -> None:
+    """Against finite differences in float64, and the forward pass without gradients against the one with them."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    gain = torch.randn(6, dtype=torch.float64, requires_grad=True)
+    by = turn(torch.tensor([[0, 3, 7], [1, 2, 5]]), frequencies(6, 100.0, None, CPU), torch.float64)
+    assert torch.autograd.gradcheck(lambda x, gain: Scaled.apply(x, gain, 1e-3), (x, gain))
+    assert torch.autograd.gradcheck(lambda x: rotate(x, by), (x,))
+    assert torch.autograd.gradcheck(relu2, (x,))
+    layer = RmsNorm(6, 1e-3).double()
+    for function in (layer, relu2, lambda x: rotate(x, by)):
+        with torch.no_grad():
+            plain = function(x)
+        torch.testing.assert_close(function(x).detach(), plain)
+    torch.testing.assert_close(layer(x), torch.nn.functional.rms_norm(x, (6,), None, 1e-3))
