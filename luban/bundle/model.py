@@ -57,7 +57,7 @@ class Model:
 
     def answers(self, table: pl.DataFrame) -> pl.DataFrame:
         """The answers as a table, one row a row of the table where a row is an example."""
-        self.check_columns(table)
+        self.check_columns(table, getattr(self.task, "optional", ()))
         table = table.drop(self.signature.get("target") or "", strict=False)  # what is asked for can't be at fault
         answers, rejects, kept = answers_of(self.task, self.net, table)
         if not rejects:
@@ -99,12 +99,12 @@ class Model:
             find(name)
         return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
 
-    def check_columns(self, table: pl.DataFrame) -> None:
-        """Raises DataError L201 for a missing column, L226 where there is no row."""
+    def check_columns(self, table: pl.DataFrame, optional: tuple[str, ...] = ()) -> None:
+        """Raises DataError L201 for a missing column, but for those that answers can do without, L226 where there is no row."""
         if not len(table):
             raise DataError("L226", tr("there are no rows"), where=tr("the rows to answer"))
         for column in self.signature["inputs"]:
-            if column not in table.columns:
+            if column not in table.columns and (column not in optional or not {*optional} & {*table.columns}):
                 raise DataError("L201", tr("no such column"), where=tr("the rows to answer"), received=column, allowed=table.columns)
 
 

@@ -18,8 +18,10 @@ from luban.messages import tr
 TRIED = 16  # tokens that merging is tried on
 
 
-def export(place: str | Path, encoder: nn.Module, spec: dict[str, Any], *, kind: str = "bert") -> None:
+def export(place: str | Path, encoder: nn.Module, spec: dict[str, Any], *, head: nn.Module | None = None, kind: str = "bert") -> None:
     """`config.json`, `model.safetensors` and tokenizer files of an encoder and the spec of its column; adapters are merged.
+
+    `head` is that of hidden tokens, where it goes along.
 
     Raises BundleError L442 for a tokenizer that no checkpoint can hold, L444 where merging changes an answer.
     """
@@ -32,7 +34,8 @@ def export(place: str | Path, encoder: nn.Module, spec: dict[str, Any], *, kind:
     settings = vars(plain.config) | {"vocabulary": len(plain.words.weight), "positions": len(plain.places.weight)}
     files = subwords.files_of(pieces.parts, spec["max_length"])
     pad = pieces.parts.pad
-    folder.write(place, names.config_of(settings, masked=False, pad=pad), names.theirs(settings, plain.state_dict(), pad=pad), files)
+    weights = plain.state_dict() | ({} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()})
+    folder.write(place, names.config_of(settings, masked=head is not None, pad=pad), names.theirs(settings, weights, pad=pad), files)
 
 
 def tried(encoder: Any) -> Tensor:

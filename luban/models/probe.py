@@ -107,7 +107,7 @@ class Probe(nn.Module):
             return 0
         learnt = sum(p.numel() for block in encoder.blocks[depth_of(encoder) :] for p in block.parameters())
         tokens = int(lengths_of(rows.inputs).clamp(max=LONGEST).sum())
-        trainings = FOLDS if self.config.adapt == "auto" else 1  # FOLDS - 1 of the folds' shares, and the last on all rows
+        trainings = 2 * (FOLDS - 1) + 1 if self.config.adapt == "auto" else 1  # two ways in folds that leave one part out, and the last
         found = int(WORK / trainings / (6 * learnt * tokens))
         return 0 if found < LEAST_PASSES or smallest(rows.target) < 2 else min(MOST_PASSES, found)
 

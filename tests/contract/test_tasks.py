@@ -50,7 +50,7 @@ from luban.training.loop import Trainer
 every = pytest.mark.parametrize("case", CASES.values(), ids=str)
 stepped = pytest.mark.parametrize("case", STEPPED.values(), ids=str)
 overfitting = pytest.mark.parametrize("case", [case for case in STEPPED.values() if case.overfits], ids=str)
-supervised = pytest.mark.parametrize("case", [case for case in CASES.values() if hasattr(case.task.config, "target")], ids=str)
+supervised = pytest.mark.parametrize("case", [case for case in CASES.values() if getattr(case.task.config, "target", "")], ids=str)
 by_chance = pytest.mark.parametrize("case", [case for case in CASES.values() if case.chance], ids=str)
 
 
@@ -429,8 +429,12 @@ def test_an_unknown_setting_names_the_nearest(case: Case) -> None:
     assert caught.value.nearest() == name
 
 
-WHOLE = {"language_modeling": {}}  # what the recipe of each task needs, where it is not a target and inputs
-NETWORK = {"language_modeling": "gpt"}  # a model of each task, where it is not mlp
+WITHOUT = ("language_modeling", "masked_language_modeling", "text_embedding")  # tasks whose recipe needs no target and no inputs
+NETWORK = {
+    "language_modeling": "gpt",
+    "masked_language_modeling": "bert",
+    "text_embedding": "lstm",
+}  # a model of each task, where it is not mlp
 
 
 @pytest.mark.parametrize("task", catalog.entries("tasks"))
@@ -449,12 +453,14 @@ NETWORK = {"language_modeling": "gpt"}  # a model of each task, where it is not 
     ],
 )
 def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[str, Any], near: str) -> None:
-    whole = {"task": task, "data": "a.csv", **WHOLE.get(task, {"target": "y", "inputs": {"a": "number"}})}
+    whole = {"task": task, "data": "a.csv", **({} if task in WITHOUT else {"target": "y", "inputs": {"a": "number"}})}
     parse(whole)
     if change.get("model", {}).get("kind") == "mlp":
         change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
     if task == "language_modeling" and near == "scale":
         pytest.skip("a column of text has no settings of its own here")
+    if task == "masked_language_modeling" and near == "hidden":
+        change, near = {"model": {"kind": "bert", "withd": 64}}, "width"
     with pytest.raises(RecipeError) as caught:
         parse(whole | change)
     assert caught.value.nearest() == near
