@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from toys import checkpoint
@@ -189,3 +190,13 @@ def test_two_texts_share_the_places(tmp_path: Path) -> None:
     assert [state["inputs"][name]["max_length"] for name in ("title", "review")] == [18, 18]
     Text.Fitted(**{key: value for key, value in state["inputs"]["title"].items() if key != "kind"})
     assert len(fresh(type(made)(made.config, state)).encoders) == 1
+
+
+def test_beside_other_inputs_it_is_trained_as_a_whole(tmp_path: Path) -> None:
+    whole = recipe(tmp_path, encoders={"number": {"kind": "mlp", "hidden": [3]}}, head=[5])
+    table = checkpoint.reviews(90).with_columns(price=pl.arange(90).cast(pl.Float64))
+    table.write_csv(tmp_path / "reviews.csv")
+    run = luban.train(whole | {"inputs": {"review": "text", "price": "number"}}, folder=tmp_path / "run")
+    model = luban.load(run.bundle)
+    assert [type(encoder).__name__ for encoder in model.net.encoders] == ["Bert", "MLP"]  # type: ignore[union-attr]
+    assert any(parameter.requires_grad for parameter in model.net.encoders[0].parameters())  # type: ignore[index]
