@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
+from luban.bundle.attention import Attention, attention_of
 from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
@@ -98,6 +99,16 @@ class Model:
         for name in names:
             find(name)
         return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
+
+    def attention(self, rows: Rows) -> list[Attention]:
+        """For each row its tokens and what each attends to, layer by layer, head by head. Raises DataError L201, L226, BundleError L445.
+
+        >>> model.attention([{"review": "房间很干净"}])[0].draw()  # doctest: +SKIP
+        '<svg …'
+        """
+        table = as_table(rows)
+        self.check_columns(table, getattr(self.task, "optional", ()))
+        return attention_of(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False))
 
     def check_columns(self, table: pl.DataFrame, optional: tuple[str, ...] = ()) -> None:
         """Raises DataError L201 for a missing column, but for those that answers can do without, L226 where there is no row."""

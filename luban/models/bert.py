@@ -135,7 +135,7 @@ class Bert(nn.Module):
 
     def through(self, x: Tensor, known: Tensor, blocks: nn.ModuleList) -> Tensor:
         """(B, T, D), (B, T) which tokens are there -> (B, T, D)."""
-        mask = None if bool(known.all()) else known[:, None, None, :]  # (B, 1, 1, T)
+        mask = known[:, None, None, :]  # (B, 1, 1, T)
         for block in blocks:
             x = block(x, mask)
         return x

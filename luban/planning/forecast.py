@@ -34,6 +34,7 @@ class Network:
 
     name: str
     parameters: int
+    of_encoders: int  # of them
     trained: int
     steps: int
     epochs: float

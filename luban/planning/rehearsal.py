@@ -129,7 +129,7 @@ class Rehearsal:
         self.stages.append(Stage("train", name, seconds, seconds * steps.cores, peak, steps.share))
         self.saved(trial, name, seconds)
         self.network = Network(
-            name=name, parameters=steps.parameters, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
+            name=name, parameters=steps.parameters, of_encoders=steps.of_encoders, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
             batch_size=trial.batch_size, flops_per_step=steps.flops, step_seconds=step_s, longest=int(epoch.sizes.max()),
             threads=steps.threads, precision=steps.precision, device=steps.device, parts=steps.parts,
         )  # fmt: skip
