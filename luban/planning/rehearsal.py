@@ -170,6 +170,8 @@ class Rehearsal:
 
         total = round(len(examples) * self.scale)
         growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
+        if not found:  # even the first few were cut off; the report needs some
+            found.append(marks_of(rung.task, rung.net, spread(examples, 2)))
         if part == "validation":
             self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
             rung.validation = repeated(found[0], len(self.examples["validation"]))
