@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luban.errors import RecipeError
 from luban.layers.heads import fit_head, fold_of, losses, smallest
+from luban.messages import tr
 from luban.roles import Inputs, SupervisedBatch
 
 ROLE, TAKES = "predictor", ()
@@ -50,6 +52,9 @@ class Probe(nn.Module):
 
     def __init__(self, config: Probe.Config, encoders: list[Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
+        if config.adapt == "contrastive" and aim != "label":
+            fix = tr("state adapt = {ways}", ways='"frozen"')
+            raise RecipeError("L129", tr("contrast needs one label a row"), where="model.adapt", received=config.adapt, fix=fix)
         self.config, self.aim = config, aim
         self.encoders = nn.ModuleList(encoders).requires_grad_(False)
         width = sum(encoder.out_dim for encoder in encoders)
@@ -79,6 +84,7 @@ class Probe(nn.Module):
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Choose what to tune, tune it, and solve the head."""
+        self.eval()  # nothing is dropped, neither here nor in tuning
         rows = gathered(batches, self.aim)
         yield 0.05
         way, passes = self.config.adapt, self.passes(rows)
