@@ -34,7 +34,6 @@ class Network:
 
     name: str
     parameters: int
-    of_encoders: int  # of them
     trained: int
     steps: int
     epochs: float
@@ -46,6 +45,7 @@ class Network:
     precision: str
     device: str
     parts: Parts
+    of_encoders: int = 0  # of the parameters
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,6 @@ class Steps:
     parts: Parts
     flops: float  # of a step of mean cost, forward and backward
     parameters: int
-    of_encoders: int  # of them
     trained: int
     epochs: float | None
     measured: int  # steps
@@ -161,6 +160,7 @@ class Steps:
     threads: int
     precision: str
     device: str
+    of_encoders: int = 0  # of the parameters
 
 
 def try_steps(
