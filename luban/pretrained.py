@@ -126,15 +126,21 @@ def check_depth(net: nn.Module, depth: int) -> None:
         )
 
 
-def load(net: nn.Module, section: dict[str, Any], spec: dict[str, Any]) -> None:
-    """Put a checkpoint's weights into a net; adapters keep their beginning. Raises BundleError L430 … L440."""
+def load(net: nn.Module, section: dict[str, Any], spec: dict[str, Any], head: nn.Module | None = None) -> None:
+    """Put a checkpoint's weights into a net, and into a head for hidden tokens where the checkpoint has one; adapters keep their beginning.
+
+    Raises BundleError L430 … L440.
+    """
     place = section["pretrained"]
     config, weights = folder.read(place)
     names = importlib.import_module(f"luban.checkpoints.{section['kind']}")
     pieces = subwords.opened(spec["tokenizer"])
     pad = 0 if pieces is None else pieces.parts.pad
-    pooled = getattr(net, "pooler", None) is not None
-    fill(net, names.ours(config, weights, pooler=pooled, head=False, pad=pad), where=place, fresh=lora.added(net))
+    found = names.ours(config, weights, pooler=getattr(net, "pooler", None) is not None, head=head is not None, pad=pad)
+    of_head = {name.removeprefix("head."): tensor for name, tensor in found.items() if name.startswith("head.")}
+    fill(net, {name: tensor for name, tensor in found.items() if not name.startswith("head.")}, where=place, fresh=lora.added(net))
+    if head is not None and of_head:
+        fill(head, of_head, where=place)
 
 
 def of_file(path: Path) -> str:

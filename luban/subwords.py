@@ -28,6 +28,7 @@ SPECIALS = {
     "wordpiece": {"pad": "[PAD]", "unknown": "[UNK]", "opens": "[CLS]", "closes": "[SEP]", "mask": "[MASK]"},
     "bytes": {"pad": "<pad>", "unknown": "<unk>", "opens": "<s>", "closes": "</s>", "mask": "<mask>"},
 }
+BESIDE_HAN = re.compile(r"(?<=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]) | (?=[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef])")
 CJK = r"\u{3400}-\u{4dbf}\u{4e00}-\u{9fff}\u{f900}-\u{faff}\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa1f}"
 WORDS = {True: rf"[{CJK}]|[^\s{CJK}]+", False: r"\S+"}  # by whether Han characters stand alone
 LEAST_LETTERS = 100
@@ -74,7 +75,8 @@ class Parts:
 
     def as_json(self) -> str:
         """One text; `opened` reads it."""
-        values: dict[str, Any] = {"type": self.kind, "vocabulary": self.vocabulary, **{name: getattr(self, name) for name in FLAGS}}
+        listed = dict(sorted(self.vocabulary.items(), key=lambda item: item[1]))  # the library's order is by chance
+        values: dict[str, Any] = {"type": self.kind, "vocabulary": listed, **{name: getattr(self, name) for name in FLAGS}}
         if self.kind == "bytes":
             values |= {"merges": [" ".join(pair) for pair in self.merges], "space_first": self.space_first}
         return json.dumps(values, ensure_ascii=False)
@@ -118,7 +120,8 @@ class Subwords:
     def decode(self, ids: list[int]) -> str:
         """The text of some tokens, those that open, close, hide or fill left out."""
         away = {0, self.opens, self.closes, self.mask}
-        return self.tokenizer.decode([self.parts.ours(i) for i in ids if i not in away], skip_special_tokens=False)
+        text = self.tokenizer.decode([self.parts.ours(i) for i in ids if i not in away], skip_special_tokens=False)
+        return BESIDE_HAN.sub("", text) if self.parts.kind == "wordpiece" else text
 
     def name(self, number: int) -> str:
         """The token of a number, as the vocabulary writes it."""

@@ -275,7 +275,7 @@ def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     """The Config of a model, its size filled in, what the recipe says on top. Raises RecipeError L108 for an unknown size."""
     if pretrained.adapting(section, where).pretrained:
         model = catalog.load("models", section["kind"])
-        return validate(model.Config, pretrained.settings_of(section, {}, where), where=where)
+        return validate(model.Config, pretrained.settings_of(without(section, "encoders", *NETWORK), {}, where), where=where)
     return architecture.config_of(section, where=where, also=COMMON)
 
 

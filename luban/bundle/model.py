@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
+from luban.bundle.attention import Attention, attention_of
 from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
@@ -60,7 +61,7 @@ class Model:
 
     def answers(self, table: pl.DataFrame, **settings: Any) -> pl.DataFrame:
         """The answers as a table, one row a row of the table where a row is an example."""
-        self.check_columns(table)
+        self.check_columns(table, getattr(self.task, "optional", ()))
         table = table.drop(self.signature.get("target") or "", strict=False)  # what is asked for can't be at fault
         answers, rejects, kept = answers_of(self.asked(settings), self.net, table)
         if self.signature.get("columns"):
@@ -152,12 +153,22 @@ class Model:
                 say(tr("{name}: {before} before, {after} after", name=name, **values))
         return made
 
-    def check_columns(self, table: pl.DataFrame) -> None:
-        """Raises DataError L201 for a missing column, L226 where there is no row."""
+    def attention(self, rows: Rows) -> list[Attention]:
+        """For each row its tokens and what each attends to, layer by layer, head by head. Raises DataError L201, L226, BundleError L445.
+
+        >>> model.attention([{"review": "房间很干净"}])[0].draw()  # doctest: +SKIP
+        '<svg …'
+        """
+        table = as_table(rows)
+        self.check_columns(table, getattr(self.task, "optional", ()))
+        return attention_of(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False))
+
+    def check_columns(self, table: pl.DataFrame, optional: tuple[str, ...] = ()) -> None:
+        """Raises DataError L201 for a missing column, but for those that answers can do without, L226 where there is no row."""
         if not len(table):
             raise DataError("L226", tr("there are no rows"), where=tr("the rows to answer"))
         for column in () if self.signature.get("columns") else self.signature["inputs"]:  # there they describe no row
-            if column not in table.columns:
+            if column not in table.columns and (column not in optional or not {*optional} & {*table.columns}):
                 raise DataError("L201", tr("no such column"), where=tr("the rows to answer"), received=column, allowed=table.columns)
 
 

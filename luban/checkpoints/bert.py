@@ -137,3 +137,8 @@ def padding_first(rows: Tensor, pad: int) -> Tensor:
     out = rows.clone()
     out[0], out[pad] = rows[pad], rows[0]
     return out
+
+
+def module_of(name: str) -> str:
+    """Their name of one of our layers, in a model without a head."""
+    return renamed(f"{name}.weight", [(ours, theirs) for theirs, ours in BODY]).removesuffix(".weight")

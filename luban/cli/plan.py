@@ -116,8 +116,12 @@ def network_rows(forecast: Forecast) -> list[list[str]]:
     network = forecast.network
     if network is None:
         return []
+    trained = tr("{n} are trained", n=f"{network.trained:,}")
+    if network.of_encoders:
+        rest = network.parameters - network.of_encoders
+        trained += " · " + tr("{encoders} in the encoders, {head} in the head", encoders=f"{network.of_encoders:,}", head=f"{rest:,}")
     return [
-        [tr("parameters"), f"{network.parameters:,}", tr("{n} are trained", n=f"{network.trained:,}")],
+        [tr("parameters"), f"{network.parameters:,}", trained],
         [tr("steps"), f"{network.steps:,}", tr("{epochs:.3g} epochs, {size} examples a step, {ms:.3g} ms each", epochs=network.epochs, size=network.batch_size, ms=1000 * network.step_seconds)],
         [tr("arithmetic"), f"{forecast.flops:.3g} FLOP", tr("{n:.3g} a step: products and convolutions, forward and backward", n=network.flops_per_step)],
         [tr("device"), network.device, tr("threads: {threads}, {precision}", threads=network.threads, precision=network.precision)],

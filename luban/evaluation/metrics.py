@@ -6,6 +6,7 @@ Marks the families of today read, N examples and K classes:
   many labels   labels (N, K) bool · guess (N, K) bool · chance (N, K)
   lists         hits, relevant, listed …: see recommendation_metrics
   a quantity    truth (N,) · answer (N,), both in the user's unit
+  a search      query (N, D) · partner (N, D), or group (N,)
   a text        nats (N,) · tokens (N,) · bytes (N,), sums over what was foretold
 A score that these examples do not define (AUC of one class, R² of a constant) is nan; a prediction that is not finite is an error.
 """
@@ -26,7 +27,7 @@ from luban.errors import DataError, RecipeError, TrainingError
 from luban.evaluation.tally import Tally
 from luban.messages import tr
 
-PREDICTED = ("chance", "answer", "nats")
+PREDICTED = ("chance", "answer", "nats", "query", "partner")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,6 +121,15 @@ class Text:
         return open_tokenizer(spec["tokenizer"]).get_vocab_size() if pieces is None else len(pieces)
 
     @staticmethod
+    def names(ids: list[int], spec: Spec) -> list[str]:
+        """What each token is called: its piece, or the text it stands for; of the padding nothing."""
+        pieces = subwords.opened(spec["tokenizer"])
+        if pieces is not None:
+            return [pieces.name(number) if number else "" for number in ids]
+        tokenizer = open_tokenizer(spec["tokenizer"])
+        return [tokenizer.decode([number]) if number else "" for number in ids]
+
+    @staticmethod
     def joints(spec: Spec) -> tuple[int, int] | None:
         """(the token that opens a text, the one that takes its place in a later text of a row; 0 = none); None where texts are not opened."""
         pieces = subwords.opened(spec["tokenizer"])

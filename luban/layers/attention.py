@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -148,7 +149,7 @@ def weights(q: Tensor, k: Tensor, *, mask: Tensor | None = None, causal: bool = 
 def recorded(net: nn.Module) -> Iterator[list[Tensor]]:
     """Within, every attention layer appends its map (B, H, T, S) to the list, in the order they are called."""
     found: list[Tensor] = []
-    layers = [module for module in net.modules() if isinstance(module, Attention)]
+    layers: list[Any] = [module for module in net.modules() if hasattr(type(module), "maps")]
     for layer in layers:
         layer.maps = found
     try:

@@ -106,10 +106,18 @@ class Bert(nn.Module):
         first = states[:, 0]
         return first if self.pooler is None else self.pooler(first).tanh()
 
-    def tokens(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """(B, T) tokens and (B, T) columns: texts in a row, each later one opened as a pair is, cut to the places there are."""
+    def tokens(self, inputs: dict[str, Any], *, like: dict[str, Any] | None = None) -> tuple[Tensor, Tensor]:
+        """(B, T) tokens and (B, T) columns: texts in a row, each later one opened as a pair is, cut to the places there are.
+
+        `like` are the texts themselves where `inputs` is something else of each of their tokens, never 0.
+        """
         texts = [inputs[column] for column in self.columns]
-        if self.join is not None:
+        if like is not None and self.join is not None and self.join[1] == 0:
+            texts = [
+                texts[0],
+                *(part.masked_fill(like[name] == self.join[0], 0) for name, part in zip(self.columns[1:], texts[1:], strict=True)),
+            ]
+        elif like is None and self.join is not None:
             texts = [texts[0], *(reopened(text, *self.join) for text in texts[1:])]
         tokens, columns = in_a_row(texts)
         return tokens[:, : self.longest], columns[:, : self.longest]
@@ -127,7 +135,7 @@ class Bert(nn.Module):
 
     def through(self, x: Tensor, known: Tensor, blocks: nn.ModuleList) -> Tensor:
         """(B, T, D), (B, T) which tokens are there -> (B, T, D)."""
-        mask = None if bool(known.all()) else known[:, None, None, :]  # (B, 1, 1, T)
+        mask = known[:, None, None, :]  # (B, 1, 1, T)
         for block in blocks:
             x = block(x, mask)
         return x

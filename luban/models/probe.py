@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luban.errors import RecipeError
 from luban.layers.heads import fit_head, fold_of, losses, smallest
+from luban.messages import tr
 from luban.roles import Inputs, SupervisedBatch
 
 ROLE, TAKES = "predictor", ()
@@ -50,9 +52,13 @@ class Probe(nn.Module):
 
     def __init__(self, config: Probe.Config, encoders: list[Any], out_dim: int, *, aim: str) -> None:
         super().__init__()
+        if config.adapt == "contrastive" and aim != "label":
+            fix = tr("state adapt = {ways}", ways='"frozen"')
+            raise RecipeError("L129", tr("contrast needs one label a row"), where="model.adapt", received=config.adapt, fix=fix)
         self.config, self.aim = config, aim
         self.encoders = nn.ModuleList(encoders).requires_grad_(False)
         width = sum(encoder.out_dim for encoder in encoders)
+        self.way = config.adapt  # once solved, what was chosen
         self.center: Tensor
         self.weight: Tensor
         self.bias: Tensor
@@ -78,11 +84,13 @@ class Probe(nn.Module):
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Choose what to tune, tune it, and solve the head."""
+        self.eval()  # nothing is dropped, neither here nor in tuning
         rows = gathered(batches, self.aim)
         yield 0.05
         way, passes = self.config.adapt, self.passes(rows)
         if way == "auto":
             way = yield from self.choose(rows, passes)
+        self.way = way
         if way != "frozen":
             self.tune(rows, way, max(LEAST_PASSES, passes))
         yield 0.9
@@ -105,7 +113,7 @@ class Probe(nn.Module):
             return 0
         learnt = sum(p.numel() for block in encoder.blocks[depth_of(encoder) :] for p in block.parameters())
         tokens = int(lengths_of(rows.inputs).clamp(max=LONGEST).sum())
-        trainings = FOLDS if self.config.adapt == "auto" else 1  # FOLDS - 1 of the folds' shares, and the last on all rows
+        trainings = 2 * (FOLDS - 1) + 1 if self.config.adapt == "auto" else 1  # two ways in folds that leave one part out, and the last
         found = int(WORK / trainings / (6 * learnt * tokens))
         return 0 if found < LEAST_PASSES or smallest(rows.target) < 2 else min(MOST_PASSES, found)
 

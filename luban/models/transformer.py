@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.errors import RecipeError
+from luban.layers.attention import weights
 from luban.layers.dense import Count, Share, Width
 from luban.layers.texts import Texts
 from luban.messages import tr
@@ -79,6 +80,8 @@ class Transformer(nn.Module):
 class Block(nn.Module):
     """x + Attention(LayerNorm(x)), then x + FeedForward(LayerNorm(x))."""
 
+    maps: list[Tensor] | None = None  # within `layers.attention.recorded`, what each call attended to
+
     def __init__(self, config: Transformer.Config) -> None:
         super().__init__()
         self.heads = config.heads
@@ -99,7 +102,10 @@ class Block(nn.Module):
         """eq. 1 in each head."""
         batch, steps, width = x.shape
         q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=known[:, None, None, :])
+        mask = known[:, None, None, :]
+        if self.maps is not None:
+            self.maps.append(weights(q, k, mask=mask))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, steps, width))
 
 

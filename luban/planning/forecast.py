@@ -45,6 +45,7 @@ class Network:
     precision: str
     device: str
     parts: Parts
+    of_encoders: int = 0  # of the parameters
 
 
 @dataclass(frozen=True)

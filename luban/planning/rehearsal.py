@@ -131,7 +131,7 @@ class Rehearsal:
         self.stages.append(Stage("train", name, seconds, seconds * steps.cores, peak, steps.share))
         self.saved(trial, name, seconds)
         self.network = Network(
-            name=name, parameters=steps.parameters, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
+            name=name, parameters=steps.parameters, of_encoders=steps.of_encoders, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
             batch_size=trial.batch_size, flops_per_step=steps.flops, step_seconds=step_s, longest=int(epoch.sizes.max()),
             threads=steps.threads, precision=steps.precision, device=steps.device, parts=steps.parts,
         )  # fmt: skip
@@ -172,6 +172,8 @@ class Rehearsal:
 
         total = round(len(examples) * self.scale)
         growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
+        if not found:  # even the first few were cut off; the report needs some
+            found.append(marks_of(rung.task, rung.net, spread(examples, 2)))
         if part == "validation":
             self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
             rung.validation = repeated(found[0], min(MOST_MARKS, len(self.examples["validation"])))

@@ -139,6 +139,9 @@ def part(rows: np.ndarray, divisor: int) -> np.ndarray:
     return rows[-max(FEWEST_ROWS, len(rows) // divisor) :]
 
 
+ENCODERS = ("encoders", "encoder")
+
+
 @dataclass(frozen=True)
 class Steps:
     """What training steps take."""
@@ -157,6 +160,7 @@ class Steps:
     threads: int
     precision: str
     device: str
+    of_encoders: int = 0  # of the parameters
 
 
 def try_steps(
@@ -180,6 +184,7 @@ def try_steps(
         parts=parts,
         flops=flops_of(trial),
         parameters=sum(p.numel() for p in trial.net.parameters()),
+        of_encoders=sum(p.numel() for name, part in trial.net.named_children() if name in ENCODERS for p in part.parameters()),
         trained=sum(p.numel() for p in trial.net.parameters() if p.requires_grad),
         epochs=budget.epochs_of(settings, round(len(examples) * scale), suggested_epochs(trial.net)),
         measured=len(trial.stamps),

@@ -31,8 +31,10 @@ from luban.predicting import marks_of
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
+from luban.tasks.masked_language_modeling import MaskedLanguageModeling
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
+from luban.tasks.text_embedding import TextEmbedding
 from luban.training.distributed import share
 from luban.training.loop import Trainer
 from luban.training.loop import fresh as start
@@ -305,6 +307,33 @@ def chat(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"chat-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
 
 
+def masked(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of hidden tokens; a net that says the same of all gives every token the same chance."""
+    config = MaskedLanguageModeling.Config(inputs={"text": {"kind": "text", "vocabulary": 300}}, model={"size": "tiny", **model}, share=0.3)
+    task = MaskedLanguageModeling(config)
+
+    def chance(marks: Columns) -> float:
+        return float(np.ptp(marks["nats"] / marks["tokens"])) - 1e-4
+
+    return Case(f"masked-{name}", task, demo(task), lambda marks: -find("nats_per_token")(marks), chance=chance, **options)
+
+
+def embedding(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of texts that belong together."""
+    text = {"kind": "text", "vocabulary": 300}
+    inputs = {"review": text} if options.get("table") else {"question": text, "answer": text}
+    target = "label" if options.get("table") else ""
+    task = TextEmbedding(TextEmbedding.Config(inputs=inputs, target=target, model={"size": "tiny", **model}, temperature=0.1))
+    table = options.pop("table", demo(task))
+
+    def chance(marks: Columns) -> float:
+        return find("retrieval_at_1")(marks) - (0.75 if target else 1 / len(marks))
+
+    return Case(f"embedding-{name}", task, table, metric("retrieval_at_1"), chance=chance, **options)
+
+
+BERT = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
+GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 BRIEFLY = Generation(max_tokens=7, top_p=0.9)
 GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 
@@ -332,6 +361,13 @@ NETWORKS = (
     regression("mlp", {**SMALL["mlp"]}, steps=80),
     chat("gpt", GPT, floor=-2.0),
     language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
+    masked("bert", BERT, steps=120, floor=-2.6, overfits=False),
+    masked("bert-lora", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "lora_rank": 3}, floor=-4.5, overfits=False),
+    embedding("bert", BERT, rows=211, steps=100, floor=0.3, settings={"batch_size": 32, "learning_rate": 0.003}),
+    embedding("ngrams", {"kind": "ngrams", "buckets": 997, "width": 17}, rows=211, steps=100, floor=0.2, settings={"batch_size": 32}),
+    embedding(
+        "labels", BERT, table=checkpoint.reviews, settings={"learning_rate": 0.003}, overfits=False
+    ),  # several partners share the chance
     language(
         "documents", GPT | {"positions": "learned", "kv_heads": 1, "context": 37}, packing="documents", floor=-2.6, generation=BRIEFLY
     ),

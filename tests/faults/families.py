@@ -9,12 +9,15 @@ from typing import Any
 
 import polars as pl
 from cases import FLOWER, MIXED, PICTURE, RENT, SMALL, flowers, pictures, readings
+from toys import checkpoint
 
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
+from luban.tasks.masked_language_modeling import MaskedLanguageModeling
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
+from luban.tasks.text_embedding import TextEmbedding
 
 ROWS = 120
 SHORT: dict[str, Any] = {"steps": 24, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "checkpoint_every_s": 0.01}
@@ -45,11 +48,11 @@ class Family:
 
     def recipe(self, folder: Path) -> dict[str, Any]:
         """Over its data in the folder."""
-        named = {"target": self.target, "inputs": self.inputs} if self.target else {}
         return {
             "task": self.task,
             "data": str(folder / self.data),
-            **named,
+            **({"target": self.target} if self.target else {}),
+            **({"inputs": self.inputs} if self.inputs else {}),
             "model": {"size": "tiny", **self.model},
             "training": SHORT | self.training,
             "evaluation": {"draws": 20, "baselines": False} | self.evaluation,
@@ -110,6 +113,26 @@ def walked() -> pl.DataFrame:
 
 
 WALKED = {"kind": "recommendation", "user": "user", "item": "item", "time": "time"}
+
+
+def said() -> pl.DataFrame:
+    """Short reviews."""
+    return checkpoint.reviews(ROWS)
+
+
+def sentences() -> pl.DataFrame:
+    """Sentences."""
+    return MaskedLanguageModeling.demo(None, ROWS, 3)  # type: ignore[arg-type]
+
+
+def asked() -> pl.DataFrame:
+    """Questions and answers."""
+    return TextEmbedding.demo(None, ROWS, 3)  # type: ignore[arg-type]
+
+
+WORDS = {"kind": "text", "vocabulary": 300}
+TOLD = {"text": WORDS}
+ENCODER = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
 NUMBERS = {"number": SMALL["mlp"], "category": SMALL["mlp"]}
 TRANSFORMER = {"kind": "transformer", "width": 14, "layers": 1, "heads": 2, "encoders": NUMBERS}
 RESNET = {"kind": "resnet", "stem": 3, "channels": [5, 7], "blocks": [1, 0], "dropout": 0.2}
@@ -152,6 +175,12 @@ FAMILIES = (
         {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}},
         evaluation={"baselines": True},
     ),
+    Family(
+        "lora", "classification", reviewed, MIXED, {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "encoders": NUMBERS}
+    ),
+    Family("probe", "classification", said, {"review": {"kind": "text"}}, {"kind": "bert", "pretrained": checkpoint.tiny()}),
+    Family("masked", "masked_language_modeling", sentences, TOLD, ENCODER, "", {"accumulation": 2, "ema": 0.9}),
+    Family("embedding", "text_embedding", asked, {"question": WORDS, "answer": WORDS}, ENCODER, "", {"accumulation": 2}),
     Family(
         "folds",
         "regression",

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from toys import checkpoint
@@ -189,3 +190,38 @@ def test_two_texts_share_the_places(tmp_path: Path) -> None:
     assert [state["inputs"][name]["max_length"] for name in ("title", "review")] == [18, 18]
     Text.Fitted(**{key: value for key, value in state["inputs"]["title"].items() if key != "kind"})
     assert len(fresh(type(made)(made.config, state)).encoders) == 1
+
+
+def test_beside_other_inputs_it_is_trained_as_a_whole(tmp_path: Path) -> None:
+    whole = recipe(tmp_path, encoders={"number": {"kind": "mlp", "hidden": [3]}}, head=[5])
+    table = checkpoint.reviews(90).with_columns(price=pl.arange(90).cast(pl.Float64))
+    table.write_csv(tmp_path / "reviews.csv")
+    run = luban.train(whole | {"inputs": {"review": "text", "price": "number"}}, folder=tmp_path / "run")
+    model = luban.load(run.bundle)
+    assert [type(encoder).__name__ for encoder in model.net.encoders] == ["Bert", "MLP"]  # type: ignore[union-attr]
+    assert any(parameter.requires_grad for parameter in model.net.encoders[0].parameters())  # type: ignore[index]
+
+
+@pytest.mark.parametrize("adapt", ["frozen", "auto"])
+def test_numbers_are_told_by_a_ridge_on_frozen_vectors(adapt: str, tmp_path: Path) -> None:
+    whole = recipe(tmp_path, adapt=adapt)
+    table = checkpoint.reviews(90).with_columns(stars=pl.when(pl.col("label") == "a").then(5.0).otherwise(1.0)).drop("label")
+    table.write_csv(tmp_path / "reviews.csv")
+    run = luban.train(whole | {"task": "regression", "target": "stars"}, folder=tmp_path / "run")
+    assert run.scores["r2"]["value"] > 0.9
+
+
+def test_contrast_without_labels_is_refused(tmp_path: Path) -> None:
+    whole = recipe(tmp_path, adapt="contrastive")
+    checkpoint.reviews(90).with_columns(stars=pl.arange(90).cast(pl.Float64)).drop("label").write_csv(tmp_path / "reviews.csv")
+    with pytest.raises(RecipeError) as caught:
+        luban.train(whole | {"task": "regression", "target": "stars"}, folder=tmp_path / "run")
+    assert caught.value.code == "L129"
+
+
+def test_tags_are_told_from_frozen_vectors(tmp_path: Path) -> None:
+    whole = recipe(tmp_path, adapt="frozen")
+    rows = [{"review": row["review"], "label": [row["label"]] if row["label"] == "a" else []} for row in checkpoint.reviews(90).to_dicts()]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = luban.train(whole | {"task": "multi-label-classification", "data": str(tmp_path / "rows.jsonl")}, folder=tmp_path / "run")
+    assert run.scores["micro_f1"]["value"] > 0.9

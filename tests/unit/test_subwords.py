@@ -73,6 +73,8 @@ def test_long_texts_are_cut_within_what_closes_them(kind: str) -> None:
 def test_decoded_it_is_the_text(kind: str) -> None:
     opened = subwords.Subwords(PARTS[kind])
     assert opened.decode(ids(PARTS[kind], ["good day"])[0]) == "good day"
+    if kind == "wordpiece":
+        assert opened.decode(ids(PARTS[kind], ["你好 good 不goodly"])[0]) == "你好good不goodly", "no spaces beside Han"
     assert opened.name(opened.mask) == subwords.SPECIALS[kind]["mask"]
 
 
