@@ -15,16 +15,16 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
-from luban import subwords
-from luban.checkpoint_paths import folders
 from luban.checkpoints import folder
 from luban.checkpoints.filling import fill
+from luban.checkpoints.paths import folders
 from luban.errors import BundleError, RecipeError
 from luban.files import digest
 from luban.kinds.text import Text
 from luban.layers import lora
 from luban.messages import tr
 from luban.schema import validate
+from luban.tokenizing import subwords
 
 RATE = {"full": 5e-5, "lora": 5e-4}  # of AdamW, where the recipe states none
 EPOCHS = 4

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban import catalog
-from luban.checkpoint_paths import folders, located
+from luban.checkpoints.paths import folders, located
 from luban.data.reading import Reading
 from luban.data.splits import Splitting
 from luban.energy import Costs

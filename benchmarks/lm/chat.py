@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import luban
-from luban import decoders
 from luban.data.prepare import prepare
 from luban.evaluation.metrics import find
+from luban.language import decoders
 from luban.predicting import marks_of
 from luban.recipe import parse
 

@@ -21,7 +21,7 @@ from luban.generating.faster import faster
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
 from luban.models.gpt import Gpt
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 
 class Wide(Tokenizer):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from luban.causal import nats_of
+from luban.language.causal import nats_of
 from luban.models.gpt import Gpt
 
 

@@ -16,7 +16,7 @@ from luban.bundle.card import card
 from luban.bundle.golden import golden_lines
 from luban.bundle.migrations import take_tokenizers
 from luban.bundle.read import signature_of
-from luban.checkpoint_paths import named
+from luban.checkpoints.paths import named
 from luban.evaluation.figures import json_ready
 from luban.files import whole_folder
 from luban.recipe import Recipe, to_dict

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from luban import subwords
 from luban.checkpoints import adapters, folder
 from luban.errors import BundleError
 from luban.layers import lora
 from luban.messages import tr
+from luban.tokenizing import subwords
 
 TRIED = 16  # tokens that merging is tried on
 

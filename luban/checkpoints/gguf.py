@@ -22,7 +22,7 @@ from torch import Tensor
 from luban.errors import BundleError
 from luban.files import open_plain
 from luban.messages import tr
-from luban.pre_tokenizers import PRE_TOKENIZERS
+from luban.tokenizing.pre_tokenizers import PRE_TOKENIZERS
 
 MAGIC, VERSIONS, ALIGNMENT = b"GGUF", (2, 3), 32
 MOST_ENTRIES = 2_000_000  # of a list, or tensors, or settings

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from luban import memory
-from luban.checkpoint_paths import located, named
+from luban.checkpoints.paths import located, named
 from luban.columns import Columns
 from luban.data import store
 from luban.data.checks import Finding, checks

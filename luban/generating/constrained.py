@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from luban.generating.grammar import Grammar, State
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 KEPT = 512  # masks of one grammar
 

@@ -22,7 +22,7 @@ from luban.generating.pieces import Pieces
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
 from luban.messages import tr
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 4096  # read at once, padding included
 Finish = Literal["", "stop", "length", "cancelled"]

@@ -19,11 +19,11 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from luban import subwords, tokens
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
 from luban.messages import tr
+from luban.tokenizing import subwords, tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -16,19 +16,21 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import catalog, decoders, tokenizer
-from luban.causal import scores
+from luban import catalog
 from luban.columns import Columns, Ragged, Reject
-from luban.conversations import ASSISTANT, Scribe, turns_of
 from luban.errors import DataError, LubanError, RecipeError
 from luban.generating.settings import Generation
 from luban.kinds.text import MOST_TOKENS
+from luban.language import decoders
+from luban.language.causal import scores
+from luban.language.conversations import ASSISTANT, Scribe, turns_of
+from luban.language.speaking import PROMPT, Batch, Scored, Speaking, named
+from luban.language.template import Template
 from luban.layers import lora
 from luban.messages import tr
 from luban.schema import validate
-from luban.speaking import PROMPT, Batch, Scored, Speaking, named
 from luban.task import Loss, Split
-from luban.template import Template
+from luban.tokenizing import tokenizer
 
 if TYPE_CHECKING:
     from luban.draw import Draw

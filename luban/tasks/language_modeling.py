@@ -13,18 +13,20 @@ import polars as pl
 import torch
 from annotated_types import Ge, Le
 
-from luban import catalog, decoders, tokenizer
-from luban.causal import segments_of
+from luban import catalog
 from luban.columns import Columns
 from luban.draw import key_of
 from luban.errors import DataError, RecipeError
 from luban.generating.settings import Generation
 from luban.kinds.text import MOST_TOKENS, as_text
+from luban.language import decoders
+from luban.language.causal import segments_of
+from luban.language.packing import Packing, pack
+from luban.language.speaking import PROMPT, Batch, Speaking, named
 from luban.messages import tr
-from luban.packing import Packing, pack
 from luban.schema import validate
-from luban.speaking import PROMPT, Batch, Speaking, named
 from luban.task import Split
+from luban.tokenizing import tokenizer
 
 if TYPE_CHECKING:
     from luban.draw import Draw

@@ -17,13 +17,14 @@ from annotated_types import Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import catalog, pretrained, subwords, supervised
+from luban import catalog, pretrained, supervised
 from luban.columns import Columns, Ragged
 from luban.draw import mix
 from luban.errors import RecipeError
 from luban.messages import tr
 from luban.schema import validate
 from luban.task import Loss, Split
+from luban.tokenizing import subwords
 
 if TYPE_CHECKING:
     from luban.draw import Draw

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luban.subwords import Parts
+from luban.tokenizing.subwords import Parts
 
 TOKENS = 97
 WORDS = [

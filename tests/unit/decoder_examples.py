@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from luban import decoders
 from luban.kinds.text import train_tokenizer
+from luban.language import decoders
 from luban.models.gpt import Gpt
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 MARKS = ("<|im_start|>", "<|im_end|>")
 

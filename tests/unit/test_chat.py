@@ -15,15 +15,15 @@ from decoder_examples import folder_of
 from torch.nn import functional as F
 
 import luban
-from luban import tokenizer
-from luban.conversations import Scribe, turns_of
 from luban.data.prepare import prepare
 from luban.draw import Draw
 from luban.errors import DataError, RecipeError
+from luban.language.conversations import Scribe, turns_of
+from luban.language.template import Template, of_jinja
 from luban.layers import lora
 from luban.recipe import parse
 from luban.tasks.chat import Chat, likely
-from luban.template import Template, of_jinja
+from luban.tokenizing import tokenizer
 
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}"
@@ -37,7 +37,7 @@ def scribe(given: bool, tmp_path: Path) -> Scribe:
     """With a vocabulary of characters, or a checkpoint's."""
     if not given:
         return Scribe(tokenizer.learn(["Hi there <|im_start|>user 你好你好"], "characters", 512), Template())
-    from luban import decoders
+    from luban.language import decoders
 
     spec, _ = decoders.adopt({"kind": "gpt", "pretrained": str(folder_of(tmp_path, CHATML))})
     own = tokenizer.of_spec(spec)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from luban import tokenizer
 from luban.errors import DataError
 from luban.generating.pieces import Pieces
 from luban.generating.sampling import at, choose, draw, sample
 from luban.generating.settings import Generation
 from luban.generating.slots import Slots, generate, stream
 from luban.models.gpt import Gpt
-from luban.tokenizer import END, Tokenizer
+from luban.tokenizing import tokenizer
+from luban.tokenizing.tokenizer import END, Tokenizer
 
 OWN = tokenizer.learn(["天地玄黄，宇宙洪荒。" * 3 + "the cat sat on the mat " * 5], "characters", 512)
 GREEDY = Generation(temperature=0, max_tokens=19)

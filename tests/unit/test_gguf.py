@@ -13,10 +13,11 @@ import torch
 from decoder_examples import tokenizer_json
 
 import luban
-from luban import decoders, tokenizer
 from luban.checkpoints import gguf
 from luban.errors import BundleError
+from luban.language import decoders
 from luban.models.gpt import Gpt
+from luban.tokenizing import tokenizer
 
 WIDTH, HEADS, KEYS, HIDDEN = 32, 4, 2, 64
 

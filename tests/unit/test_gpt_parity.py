@@ -12,13 +12,13 @@ import pytest
 import torch
 from decoder_examples import folder_of
 
-from luban import decoders
 from luban.checkpoints import gpt as names
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
+from luban.language import decoders
 from luban.layers import lora
 from luban.models.gpt import Gpt
-from luban.tokenizer import Tokenizer, of_spec
+from luban.tokenizing.tokenizer import Tokenizer, of_spec
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
 

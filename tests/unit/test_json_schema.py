@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from luban import tokenizer
 from luban.errors import RecipeError
 from luban.generating.constrained import Constrained
 from luban.generating.json_schema import grammar_of
 from luban.generating.settings import Generation
 from luban.generating.slots import Slots, generate
 from luban.models.gpt import Gpt
+from luban.tokenizing import tokenizer
 
 PERSON = {
     "type": "object",

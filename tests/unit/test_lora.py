@@ -28,7 +28,7 @@ def adapted(rank: int = 3, alpha: float = 5.0, *, dropout: float = 0.0) -> tuple
     """A checkpoint with adapters far from their beginning."""
     place = checkpoint.tiny()
     settings = names.settings(folder.read_config(place), place)
-    from luban import subwords
+    from luban.tokenizing import subwords
 
     spec = Text.adopt(subwords.of_checkpoint(folder.read_tokenizer(place)), Text.Config(), 37)
     net = validate(Bert.Config, settings, where="x")

@@ -10,7 +10,7 @@ import torch
 
 from luban.columns import Ragged
 from luban.draw import Draw
-from luban.packing import fitted, pack
+from luban.language.packing import fitted, pack
 from luban.tasks.language_modeling import LanguageModeling
 from luban.training.settings import Training
 from luban.training.step import Stepper

@@ -12,9 +12,9 @@ from bert_examples import BYTES, chinese, roberta_parts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luban import subwords
 from luban.draw import Draw
 from luban.kinds.text import Text
+from luban.tokenizing import subwords
 
 TEXTS = [
     "good day", "Goodly  undo!", "你好good不", "Café CAFÉ naïve", "", " ", "a\tb\nc\u3000d", "[mask] [CLS] [MASK]!", "bad" * 50, "\u200bday\u0000\ufffd",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luban import tokenizer
 from luban.kinds.text import PAD
-from luban.tokenizer import END, Tokenizer
+from luban.tokenizing import tokenizer
+from luban.tokenizing.tokenizer import END, Tokenizer
 
 TEXTS = ["the cat sat on the mat\n" * 5, "天地玄黄，宇宙洪荒。" * 5, "naïve café 🙂 🙂"]
 CHARACTERS = tokenizer.learn(TEXTS, "characters", 4096)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from luban import tokens
 from luban.kinds.text import Text, normalise, open_tokenizer
+from luban.tokenizing import tokens
 
 WORDS = [
     "it's",

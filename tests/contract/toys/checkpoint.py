@@ -11,11 +11,11 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from luban import subwords
 from luban.checkpoints import bert as names
 from luban.checkpoints import folder
 from luban.kinds.text import Text
 from luban.models.bert import Bert
+from luban.tokenizing import subwords
 
 SIZES = {"width": 22, "layers": 2, "heads": 2, "feed": 31, "positions": 37}
 TEXTS = ["很好 推荐", "太差 后悔", "这是第 位顾客的话 0123456789", "red big vite 红色 的", "good bad row news"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from luban.errors import DataError, RecipeError
+from luban.language.template import Template
 from luban.messages import tr
-from luban.template import Template
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 ASSISTANT, USER = "assistant", "user"
 

@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from luban import tokens
 from luban.columns import Ragged
 from luban.errors import RecipeError
 from luban.kinds import text as kind
+from luban.language.template import Template
 from luban.messages import tr
-from luban.pre_tokenizers import PRE_TOKENIZERS, by_level
-from luban.template import Template
+from luban.tokenizing import tokens
+from luban.tokenizing.pre_tokenizers import PRE_TOKENIZERS, by_level
 
 END = 0
 MARKED = "marked"  # a given vocabulary that finds marks in a text

@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from luban import strict_json, tokens
+from luban import strict_json
 from luban.columns import Ragged
 from luban.messages import tr
+from luban.tokenizing import tokens
 
 MOST_TOKENS = 1_000_000
 LONGEST_WORD = 100  # characters; a longer one is unknown, as in BERT

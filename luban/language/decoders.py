@@ -13,12 +13,12 @@ from luban import architecture, catalog, pretrained, strict_json
 from luban.checkpoints import folder, gguf, gpt
 from luban.checkpoints.filling import fill
 from luban.errors import BundleError, RecipeError
+from luban.language.template import Template, of_jinja
 from luban.layers import lora
 from luban.messages import tr
 from luban.models.gpt import Gpt
 from luban.schema import validate
-from luban.template import Template, of_jinja
-from luban.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 KEPT = ("dropout",)  # what the recipe may state beside a checkpoint
 ADAPTING = ("full", "lora")

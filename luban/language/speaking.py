@@ -14,15 +14,17 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from luban import catalog, decoders, pretrained, tokenizer
-from luban.causal import nats_of, scores
+from luban import catalog, pretrained
 from luban.columns import Columns, Ragged
 from luban.errors import RecipeError
 from luban.generating.slots import Answer, check_prompt, generate, stream
+from luban.language import decoders
+from luban.language.causal import nats_of, scores
 from luban.messages import tr
 from luban.schema import validate
 from luban.task import Loss
-from luban.tokenizer import Tokenizer
+from luban.tokenizing import tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from luban.draw import Draw

@@ -1,0 +1,1 @@
+"""What tasks over running text share: packing, causal losses, conversations, answers piece by piece."""

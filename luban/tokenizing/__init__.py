@@ -1,0 +1,1 @@
+"""Texts to tokens and back: vocabularies learnt or taken from checkpoints."""
