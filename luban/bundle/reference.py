@@ -69,6 +69,13 @@ def count(found: Array, bins: Sketch) -> Array:
     return np.bincount(found, minlength=size(bins))
 
 
+def of_marks(marks: Columns) -> Array | None:
+    """(N,) codes of the labels that were said, or numbers, of held-out rows; None where the marks hold neither."""
+    if "guess" in marks and np.ndim(marks["guess"]) == 1:
+        return np.asarray(marks["guess"], np.int64)
+    return np.asarray(marks["answer"], np.float64) if "answer" in marks and np.ndim(marks["answer"]) == 1 else None
+
+
 def of_answers(answers: pl.DataFrame, labels: list[str] | None) -> Array | None:
     """(N,) codes of labels, or numbers; None for answers that are neither."""
     if "label" in answers.columns and labels:

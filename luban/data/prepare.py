@@ -42,6 +42,16 @@ SAID_BY_TASK = ("W248",)
 MOST_WARNINGS = 1000
 CONTENT = 0.25  # of the room, for the prepared arrays; more is mapped from the disk
 ROW = "\x00row"  # no column of a user has this name
+PREPARING = (
+    "kinds/*.py",
+    "tasks/*.py",
+    "data/**/*.py",
+    "tokenizing/*.py",
+    "language/*.py",
+    "recommending/*.py",
+    "supervised.py",
+    "columns.py",
+)
 
 
 @dataclass(frozen=True)
@@ -433,16 +443,7 @@ def checkpoints_of(recipe: Recipe) -> list[str]:
 def code_version() -> str:
     """A digest of the code that prepares."""
     root = Path(__file__).parents[1]
-    files = sorted(
-        [
-            *root.glob("kinds/*.py"),
-            *root.glob("tasks/*.py"),
-            *root.glob("data/**/*.py"),
-            root / "supervised.py",
-            root / "columns.py",
-            root / "subwords.py",
-        ]
-    )
+    files = sorted(path for pattern in PREPARING for path in root.glob(pattern))
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 
 

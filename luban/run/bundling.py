@@ -13,11 +13,9 @@ from luban.bundle.golden import NUMBER_OF_ROWS
 from luban.bundle.write import write
 from luban.data.prepare import ROW, Prepared
 from luban.evaluation.ladder import Rung
-from luban.predicting import answers_of
 from luban.recipe import Recipe
 
 SAMPLE = 20_000  # training rows whose histograms are kept
-ANSWERED = 500  # held-out rows whose answers are
 
 
 def bundle_of(rung: Rung, recipe: Recipe, prepared: Prepared, report: dict[str, Any], place: Path) -> None:
@@ -31,12 +29,9 @@ def histograms(rung: Rung, prepared: Prepared) -> dict[str, reference.Sketch]:
     """Of an even sample of the training rows, and of the answers to held-out ones: what later rows and answers are held against."""
     train = prepared.examples["train"]
     found = reference.sketches(train.take(np.arange(0, len(train), max(1, len(train) // SAMPLE))))
-    raw = prepared.raw.head(ANSWERED).collect()
-    if len(raw):
-        answers, _, _ = answers_of(rung.task, rung.net, raw.drop(ROW, *[t for t in [prepared.recipe.target] if t in raw.columns]))
-        values = reference.of_answers(answers, getattr(rung.task, "labels", None))
-        found |= {} if values is None or not len(values) else {reference.ANSWER: reference.sketch(values)}
-    return found
+    marks = rung.test if rung.test is not None else rung.validation
+    values = None if marks is None else reference.of_marks(marks)
+    return found | ({} if values is None or not len(values) else {reference.ANSWER: reference.sketch(values)})
 
 
 def golden_rows(prepared: Prepared) -> Any:
