@@ -17,7 +17,7 @@ from luban import strict_json
 from luban.bundle import golden
 from luban.bundle.format import MANIFEST
 from luban.bundle.model import Model, load
-from luban.errors import BundleError, RecipeError, warn
+from luban.errors import BundleError, DataError, RecipeError, warn
 from luban.messages import said, tr
 from luban.predicting import answers_to
 from luban.serving import problems
@@ -46,8 +46,14 @@ class Opened:
 
     @property
     def signature(self) -> dict[str, Any]:
-        """What it reads."""
-        return self.model.signature
+        """What it reads; where a task names columns of its own, these instead of those that describe no row."""
+        own = self.model.signature.get("columns", {})
+        return self.model.signature | ({"inputs": dict.fromkeys(own.values(), "id")} if own else {})
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Columns that a row can do without."""
+        return frozenset((*self.model.signature.get("columns", {}).values(), *getattr(self.model.task, "optional", ())))
 
 
 def open_version(folder: Path) -> Opened:
@@ -76,8 +82,9 @@ def rows_are_examples(model: Model, lines: list[dict[str, Any]]) -> bool:
     """Whether arranging leaves rows as they are; where that cannot be seen, every request is arranged by itself."""
     if not lines:
         return False
-    columns = model.task.encode(golden.as_table([line["input"] for line in lines]))
-    return arrange(model.task, columns, None) is columns
+    task = golden.checked(model.task)
+    columns = task.encode(golden.as_table([line["input"] for line in lines]))
+    return arrange(task, columns, None) is columns
 
 
 class Hosted:
@@ -111,7 +118,7 @@ class Hosted:
         out: list[Any] = [None] * len(requests)
         for places in groups(requests, opened.mergeable):
             parts = [requests[place] for place in places]
-            for place, answers in zip(places, answered(opened, parts, bins := {}), strict=True):
+            for place, answers in zip(places, told_apart(opened, parts, bins := {}), strict=True):
                 out[place] = answers
             if self.log is not None and (bins or self.log.payload):
                 told, seconds = [out[place] for place in places], time.monotonic() - begun
@@ -141,6 +148,16 @@ def groups(requests: list[Rows], mergeable: bool) -> Iterator[list[int]]:
     ):
         listed = list(places)
         yield from ([place] for place in listed) if alone else [listed]
+
+
+def told_apart(opened: Opened, parts: list[Rows], bins: dict[str, Any]) -> list[Any]:
+    """As `answered`; rows that cannot be answered at all are told to who sent them, not to those beside them."""
+    try:
+        return answered(opened, parts, bins)
+    except DataError as error:
+        if len(parts) == 1:
+            return [problems.unanswerable(error)]
+        return [answer for part in parts for answer in told_apart(opened, [part], {})]
 
 
 def answered(opened: Opened, parts: list[Rows], bins: dict[str, Any]) -> list[Any]:

@@ -105,7 +105,7 @@ def row_of(hosted: Hosted, limits: Limits) -> Schema:
     """A row: every column of the signature must be there, null where it is missing; others are not looked at."""
     specs = (hosted.opened.model.task.state or {}).get("inputs", {})
     cells = {name: cell(kind, specs.get(name, {}), limits) for name, kind in hosted.inputs.items()}
-    return {"type": "object", "properties": cells, "required": list(cells)}
+    return {"type": "object", "properties": cells, "required": [name for name in cells if name not in hosted.opened.optional]}
 
 
 def cell(kind: str, spec: Any, limits: Limits) -> Schema:
@@ -119,6 +119,9 @@ def cell(kind: str, spec: Any, limits: Limits) -> Schema:
             "type": ["string", "number", "boolean", "null"],
             "description": "a name; one never seen in training is taken as such",
         } | known
+    if kind == "id":
+        one = {"type": ["string", "number"]}
+        return {"anyOf": [one, {"type": "array", "items": one}, {"type": "null"}], "description": "an id, or a list of ids"}
     if kind == "date":
         return {"type": ["string", "null"], "description": "a date as in the training data"}
     if kind == "tags":

@@ -54,6 +54,11 @@ def language_of(headers: list[tuple[bytes, bytes]]) -> str:
     return "zh" if asked.lower().startswith(b"zh") else "en"
 
 
+def unanswerable(error: LubanError) -> RequestError:
+    """422, by the code of what the model says against the rows; without their words."""
+    return RequestError("L605", 422, said("the model cannot answer this: {code}, see the page of error codes", code=error.code))
+
+
 def not_found() -> RequestError:
     """404."""
     return RequestError("L601", 404, said("there is nothing at this address"))

@@ -107,7 +107,10 @@ async def asked_of(request: Request, hosted: Hosted) -> tuple[dict[str, Any], fl
     content_type = header(headers, b"content-type")
     data = await body.read(headers, request.receive, service.limits)
     if content_type.startswith(b"multipart/form-data"):
-        return {"rows": hold([multipart.fields(data, content_type)], hosted.inputs, service.limits), "one": True}, service.limits.answer_s
+        return {
+            "rows": hold([multipart.fields(data, content_type)], hosted.inputs, service.limits, hosted.opened.optional),
+            "one": True,
+        }, service.limits.answer_s
     if content_type.split(b";")[0].strip().lower() != b"application/json":
         raise problems.wrong_type()
     value = await body.parsed(data, service.limits)
@@ -116,7 +119,7 @@ async def asked_of(request: Request, hosted: Hosted) -> tuple[dict[str, Any], fl
     given = [value["row"]] if "row" in value else value["rows"]
     if not isinstance(given, list):
         raise problems.invalid(said("`rows` is a list"), param="rows")
-    return {"rows": hold(given, hosted.inputs, service.limits), "one": "row" in value}, seconds(
+    return {"rows": hold(given, hosted.inputs, service.limits, hosted.opened.optional), "one": "row" in value}, seconds(
         value.get("deadline_ms"), service.limits.answer_s
     )
 

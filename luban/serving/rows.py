@@ -62,8 +62,8 @@ def series(name: str, cells: list[Any]) -> pl.Series:
     return pl.Series(name, cells, strict=False)
 
 
-def hold(given: list[Any], inputs: dict[str, str], limits: Limits) -> Rows:
-    """The rows as columns. Raises RequestError L605 with the place of each cell that is wrong."""
+def hold(given: list[Any], inputs: dict[str, str], limits: Limits, optional: frozenset[str] = frozenset()) -> Rows:
+    """The rows as columns; an optional one that no row has is left out. Raises RequestError L605 with the place of each cell that is wrong."""
     if not given or len(given) > limits.rows:
         raise problems.invalid(said("there must be between 1 and {most} rows", most=limits.rows))
     details: list[dict[str, Any]] = []
@@ -75,17 +75,19 @@ def hold(given: list[Any], inputs: dict[str, str], limits: Limits) -> Rows:
         cells = columns[name] = []
         for place, row in enumerate(given):
             try:
-                cells.append(take(row[name], limits))
+                cells.append(take(row.get(name) if name in optional else row[name], limits))
             except KeyError:
                 details.append({"row": place, "column": name, "what": said("the column is missing")})
             except Wrong as wrong:
                 details.append({"row": place, "column": name, "what": wrong.what})
             if len(details) >= MOST_DETAILS:
                 break
+    columns = {name: cells for name, cells in columns.items() if name not in optional or any(name in row for row in given)}
     if details:
         raise problems.invalid(said("some cells are not such as the model reads"), details[:MOST_DETAILS])
     size = sum(len(cell) if isinstance(cell, str | bytes) else 8 * measure(cell) for cells in columns.values() for cell in cells)
-    return Rows(columns, len(given), size, tuple(type_of(columns[name], kind) for name, kind in inputs.items()))
+    types = tuple(type_of(cells, inputs[name]) for name, cells in columns.items())
+    return Rows(columns, len(given), size, (*types, *columns) if optional else types)
 
 
 def measure(cell: Any) -> int:

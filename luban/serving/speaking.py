@@ -107,8 +107,8 @@ class Speaker:
         except problems.RequestError as error:
             saying.tell(error)
             return False
-        except LubanError:
-            saying.tell(problems.invalid(said("the prompt is not such as the model can answer")))
+        except LubanError as error:
+            saying.tell(problems.unanswerable(error))
             return False
         except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
             logger.error("%s: %s", self.thread.name, type(error).__name__)
