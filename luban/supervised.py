@@ -35,7 +35,7 @@ TARGET = "\x00target"  # no column of a user has this name
 RUNGS = ("majority", "linear", "boosted")  # cheapest first
 
 
-def fit_inputs(inputs: Sections, table: pl.DataFrame, model: dict[str, Any]) -> dict[str, Spec]:
+def fit_inputs(inputs: Sections, table: pl.DataFrame, model: dict[str, Any] | None = None) -> dict[str, Spec]:
     """One spec per column, from training rows, or from the checkpoint that reads it. Raises DataError L201 for a missing column.
 
     Columns of the same kind and options are fitted together where the kind can: texts share their vocabulary.
@@ -46,7 +46,7 @@ def fit_inputs(inputs: Sections, table: pl.DataFrame, model: dict[str, Any]) -> 
     }
     for column in inputs:
         column_of(table, column)
-    specs = adopted(inputs, configs, model)
+    specs = adopted(inputs, configs, model) if model else {}
     for column, section in inputs.items():
         kind, config = catalog.load("kinds", section["kind"]), configs[column]
         if column not in specs and hasattr(kind, "fit_together"):

@@ -47,7 +47,14 @@ def put_tokenizers(state: Any, tokenizers: dict[str, Any]) -> Any:
     specs = (state or {}).get("inputs", {})
     if not tokenizers.keys() <= specs.keys() or any("tokenizer" in spec for spec in specs.values()):
         raise ValueError(tr("a tokenizer stands where none belongs"))
-    if any(len(found["model"]["vocab"]) > MOST_TOKENS for found in tokenizers.values()):
+    if any(size_of(found) > MOST_TOKENS for found in tokenizers.values()):
         raise ValueError(tr("more parts than a bundle can need"))
     held = {column: {"tokenizer": json.dumps(found, ensure_ascii=False)} for column, found in tokenizers.items()}
     return state | {"inputs": {column: spec | held.get(column, {}) for column, spec in specs.items()}} if held else state
+
+
+def size_of(tokenizer: Any) -> int:
+    """Tokens of a vocabulary in the form of `tokenizers`; 0 of other forms, which have bounds of their own."""
+    model = tokenizer.get("model") if isinstance(tokenizer, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    return len(vocabulary) if isinstance(vocabulary, dict | list) else 0

@@ -57,7 +57,7 @@ def fit(table: pl.DataFrame, codes: np.ndarray, num_items: int, inputs: Sections
     known = pl.DataFrame({"": codes, **{name: table[name] for name in inputs}}).filter(pl.col("") >= 0)
     first = known.group_by("", maintain_order=True).agg(pl.col(name).drop_nulls().first() for name in inputs)
     frame = pl.DataFrame({"": np.arange(num_items)}).join(first, on="", how="left", maintain_order="left").drop("")
-    specs = fit_inputs(inputs, frame, {})
+    specs = fit_inputs(inputs, frame)
     dated = [name for name in inputs if frame.schema[name].is_temporal()]
     frame = frame.with_columns(pl.col(name).cast(pl.String) for name in dated)
     raw = json.dumps(frame.to_dict(as_series=False), ensure_ascii=False).encode()

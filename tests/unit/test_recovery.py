@@ -48,17 +48,17 @@ class Line:
         return Batch({name: torch.from_numpy(examples[name]).double() for name in ("x", "z")}, torch.from_numpy(examples["y"]).double())
 
     def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:
-        self.remember(len(batch.target))
+        self.note(len(batch.target))
         outputs = net(torch.stack([batch.inputs["x"], batch.inputs["z"]], 1))[:, 0]
         yield Loss((outputs - batch.target).square().mean(), len(batch.target))
 
-    def remember(self, size: int) -> None:
+    def note(self, size: int) -> None:
         if size > self.largest:
             raise RuntimeError(f"[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried {size} bytes.")
         self.sizes.append(size)
 
     def predict(self, net: nn.Module, batch: Batch) -> Tensor:
-        self.remember(len(batch.target))
+        self.note(len(batch.target))
         return net(torch.stack([batch.inputs["x"], batch.inputs["z"]], 1))[:, 0]
 
 
@@ -171,7 +171,7 @@ class TwoParts(Line):
     def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:
         x = batch.inputs["x"][:, None]
         yield Loss((net["a"](x)[:, 0] - batch.target).square().mean(), len(x), "a")  # type: ignore[index]
-        self.remember(len(batch.target))
+        self.note(len(batch.target))
         yield Loss((net["b"](net["a"](x))[:, 0] - batch.target).square().mean(), len(x), "b")  # type: ignore[index]
 
     def predict(self, net: nn.Module, batch: Batch) -> Tensor:
