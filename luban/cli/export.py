@@ -1,4 +1,4 @@
-"""luban export BUNDLE --to service: what it takes to run the bundle elsewhere."""
+"""luban export BUNDLE --to service | huggingface: what it takes to run the bundle elsewhere, or its transformer as others open it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from luban.messages import tr
 
 
 @click.command(
-    "export", help=tr("Write a folder that runs the bundle elsewhere: Dockerfile, compose file, systemd unit, Kubernetes manifest.")
+    "export",
+    help=tr(
+        "Write what runs the bundle elsewhere: `service` (Dockerfile, compose file, systemd unit, Kubernetes manifest), `huggingface` (checkpoint)."
+    ),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(["service"]), required=True, help=tr("What to write."))
-@click.option("--out", type=click.Path(path_type=Path), help=tr("The folder; left out, service-NAME."))
+@click.option("--to", "form", type=click.Choice(["service", "huggingface"]), required=True, help=tr("What to write."))
+@click.option("--out", type=click.Path(path_type=Path), help=tr("The folder; left out, FORMAT-NAME."))
 @click.option("--name", default="", help=tr("Name of the model in the service's addresses; left out, the bundle's own."))
 @click.option("--label", default="", help=tr("Name of image, unit and deployment; left out, made from the name."))
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65_535), help=tr("Port the service listens on."))
@@ -30,6 +33,14 @@ def command(
     from luban.serving import deployment
     from luban.serving.hosted import name_of
 
+    if form == "huggingface":
+        from luban.run.exchange import to_checkpoint
+
+        folder = out or Path(f"huggingface-{deployment.label_of(name or name_of(bundle))}")
+        family = to_checkpoint(bundle, folder)
+        files = sorted(path.name for path in folder.iterdir())
+        show({"folder": str(folder), "files": files, "family": family}, [str(folder / file) for file in files], as_json=as_json)
+        return
     folder = out or Path(f"service-{deployment.label_of(name or name_of(bundle))}")
     key = deployment.write(bundle, folder, name=name, label=label, port=port, hosts=hosts, base=base)
     files = sorted(path.name for path in folder.iterdir())
