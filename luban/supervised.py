@@ -279,11 +279,16 @@ def model_config(section: dict[str, Any], *, where: str = "model") -> Any:
     return architecture.config_of(section, where=where, also=COMMON)
 
 
-def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
-    """Refuse an unknown model, size or option, and a model that reads none of the inputs."""
+def check_kinds(inputs: Sections, where: str) -> None:
+    """Refuse an unknown kind, or a setting that it does not have. Raises RecipeError L104, L105."""
     for column, section in inputs.items():
         kind = catalog.load("kinds", catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}").name)
         validate(kind.Config, without(section, "kind"), where=f"{where}: inputs.{column}", also=("kind",))
+
+
+def check_model(inputs: Sections, model: dict[str, Any], where: str) -> None:
+    """Refuse an unknown model, size or option, and a model that reads none of the inputs."""
+    check_kinds(inputs, where)
     if model["kind"] == "auto" and not inputs:
         return
     kinds = {column: section["kind"] for column, section in inputs.items()}

@@ -102,13 +102,13 @@ class MaskedLanguageModeling:
     @staticmethod
     def check_config(config: Config, where: str) -> None:
         """Refuse what cannot work before any data is read. Raises RecipeError L104, L109, L128, L295."""
+        supervised.check_kinds(config.inputs, where)
         for column, section in config.inputs.items():
-            kind = catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}")
-            own = supervised.without(section, "kind")
-            validate(catalog.load("kinds", kind.name).Config, own, where=f"{where}: inputs.{column}", also=("kind",))
-            if section["kind"] != "text" or own.get("tokenizer", "wordpiece") != "wordpiece":
+            if section["kind"] != "text" or section.get("tokenizer", "wordpiece") != "wordpiece":
                 what, fix = tr("only texts cut by WordPiece have tokens to hide"), tr("leave the column or its tokenizer out")
-                raise RecipeError("L295", what, where=f"{where}: inputs.{column}", received=own.get("tokenizer", section["kind"]), fix=fix)
+                raise RecipeError(
+                    "L295", what, where=f"{where}: inputs.{column}", received=section.get("tokenizer", section["kind"]), fix=fix
+                )
         section = named(config.model)
         model = catalog.load("models", catalog.find("models", section["kind"], where=f"{where}: model.kind").name)
         if not hasattr(model, "masked_head"):

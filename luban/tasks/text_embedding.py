@@ -85,10 +85,7 @@ class TextEmbedding:
     @staticmethod
     def check_config(config: Config, where: str) -> None:
         """Refuse what cannot work before any data is read. Raises RecipeError L104, L106, L109, L112, L296."""
-        for column, section in config.inputs.items():
-            kind = catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}")
-            own = supervised.without(section, "kind")
-            validate(catalog.load("kinds", kind.name).Config, own, where=f"{where}: inputs.{column}", also=("kind",))
+        supervised.check_kinds(config.inputs, where)
         wrong = [section["kind"] for section in config.inputs.values() if section["kind"] != "text"]
         if config.inputs and (wrong or len(config.inputs) != (1 if config.target else 2)):
             what = tr("two columns of text that belong together are wanted, or one and a target")
