@@ -30,7 +30,7 @@ class Spending:
     @property
     def rate(self) -> float:
         """Spent a second till now."""
-        return self.spent / max(self.clock.seconds, 1e-6)
+        return max(self.spent / max(self.clock.seconds, 1e-6), 1e-12)
 
     def is_late(self, model: str) -> bool:
         """Whether half of the budget is spent before this baseline begins, or it would take too much of it."""

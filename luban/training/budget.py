@@ -48,7 +48,7 @@ def amount_of(budget: str) -> Amount:
 
 def check_budget(budget: str, costs: Costs) -> None:
     """Raises RecipeError L114, and L119 for a budget of money where nothing has a price."""
-    if amount_of(budget).unit == "money" and costs.money(1.0, 1.0) is None:
+    if amount_of(budget).unit == "money" and not costs.money(1.0, 1.0):
         what, fix = tr("a budget of money, but nothing has a price"), "[costs] price_kwh = 0.6, price_hour = 2.0"
         raise RecipeError("L119", what, where="training.budget", received=budget, fix=fix)
 

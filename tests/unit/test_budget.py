@@ -35,6 +35,8 @@ def test_budgets_of_energy_and_money_are_read(text: str, amount: Amount) -> None
 def test_a_budget_of_money_wants_a_price() -> None:
     with pytest.raises(RecipeError, match=r"L119.*¥3.*price_kwh"):
         check_budget("¥3", Costs())
+    with pytest.raises(RecipeError, match="L119"):
+        check_budget("¥3", Costs(price_kwh=0.0))
     check_budget("¥3", Costs(price_hour=1.0))
     check_budget("3 kWh", Costs())
 
