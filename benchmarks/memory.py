@@ -1,7 +1,8 @@
 """Train on a csv ten times larger than the memory allowed: peak memory of every stage, and throughput.
 
 `python benchmarks/memory.py --memory "1 GB" --times 10` prints a Markdown table, and ends with exit code 1 where more was held than allowed; `--folder`
-names a place with room for three times the file.
+names a place with room for three times the file. Where this user may make control groups the run is shut into one of that size, files' pages counted:
+the system itself ends what needs more.
 The texts are English and Chinese words of log-normal length; one word in eight tells the label.
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from luban.memory import bytes_of
+from luban.memory import CGROUP, bytes_of, groups
 
 HINTS = (["excellent", "推荐", "lovely", "满意", "works"], ["awful", "后悔", "broken", "退货", "noisy"])
 RECIPE = """
@@ -104,12 +105,54 @@ def held_by(process: int) -> tuple[float, float]:
     return int(facts.get("VmRSS", 0)) / 1e3 * 1.024, int(facts.get("RssAnon", 0)) / 1e3 * 1.024
 
 
-def train(folder: Path, memory: str, steps: int) -> tuple[Watch, list[str]]:
+class Cell:
+    """A control group that holds so many bytes and not one more, where this user may make one."""
+
+    LIMITS = ("memory.max", "memory.swap.max"), ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+    PEAKS = "memory.peak", "memory.max_usage_in_bytes"
+
+    def __init__(self, limit: int) -> None:
+        places = [*groups(CGROUP, "0::"), *groups(CGROUP / "memory", ":memory:")]
+        self.folder = next((made for place in places if (made := self.make(place, limit))), None)
+
+    def make(self, place: Path, limit: int) -> Path | None:
+        """One below another, or None."""
+        folder = place / f"luban-{os.getpid()}"
+        try:
+            folder.mkdir()
+            for name, swap in self.LIMITS:
+                if (folder / name).exists():
+                    (folder / name).write_text(str(limit))
+                    if (folder / swap).exists():
+                        (folder / swap).write_text("0" if swap == "memory.swap.max" else str(limit))
+                    return folder
+            folder.rmdir()
+        except OSError:
+            folder.rmdir() if folder.is_dir() else None
+        return None
+
+    def enter(self) -> None:
+        """Put this process there."""
+        if self.folder is not None:
+            (self.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def leave(self) -> str:
+        """Take the group away; what the system counted at most."""
+        if self.folder is None:
+            return "no control group could be made: sampled only"
+        peaks = [int((self.folder / name).read_text()) for name in self.PEAKS if (self.folder / name).exists()]
+        self.folder.rmdir()
+        return f"shut into a control group, files' pages counted: at most {max(peaks, default=0) / 1e6:.0f} MB"
+
+
+def train(folder: Path, memory: str, steps: int, cell: Cell) -> tuple[Watch, list[str]]:
     """`luban train` in a process of its own; what it said."""
     (folder / "recipe.toml").write_text(RECIPE.format(memory=memory, steps=steps), encoding="utf-8")
     command = [sys.executable, "-c", FRAME, "train", "recipe.toml"]
     environment = os.environ | {"LUBAN_LANG": "en", "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=cell.enter
+    )
     watch, said = Watch(process), []
     watch.start()
     for line in process.stderr or ():
@@ -141,13 +184,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         folder, size = Path(name), int(asked.times * bytes_of(asked.memory))
         rows = generate(folder / "texts.csv", size)
-        watch, said = train(folder, asked.memory, asked.steps)
+        cell = Cell(bytes_of(asked.memory))
+        try:
+            watch, said = train(folder, asked.memory, asked.steps, cell)
+        finally:
+            counted = cell.leave()
         report = json.loads(next(folder.glob("runs/*/report.json")).read_text(encoding="utf-8"))
     print(f"\n{size / 1e9:.2f} GB of csv, {rows:,} rows, {asked.memory} allowed, {report['data'].get('sample')}\n")
     print("| stage | seconds | peak resident MB | of it anonymous MB |\n|---|---:|---:|---:|")
     for stage, (resident, anonymous, seconds) in watch.peaks.items():
         print(f"| {stage} | {seconds:.0f} | {resident:.0f} | {anonymous:.0f} |")
-    print("\n" + "\n".join(line for line in said if "MB/s" in line or "W21" in line))
+    print(f"\n{counted}\n" + "\n".join(line for line in said if "MB/s" in line or "W21" in line))
     most = max(resident for resident, _, _ in watch.peaks.values())
     if most * 1e6 > bytes_of(asked.memory):
         sys.exit(f"{most:.0f} MB were held, {asked.memory} allowed")

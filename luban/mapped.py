@@ -12,14 +12,17 @@ import numpy as np
 Array = np.ndarray
 MOST = 64_000_000  # bytes gathered in memory; more is gathered into a mapped file without a name
 CHUNK = 1 << 18  # rows at a time
+AROUND = 1 << 16  # bytes that the system maps at once for one that is read
+TOUCHED = 256  # such pieces mapped at once
 
 
 def gather(array: Array, rows: Any) -> Array:
     """`array[rows]`; the pages of a mapped array are let go, and much of one stays mapped."""
     if not isinstance(array, np.memmap):
         return array[rows]
-    if isinstance(rows, np.ndarray) and rows.dtype != bool and len(rows) * row_bytes(array) > MOST:
-        return gather_mapped(array, rows)
+    if isinstance(rows, np.ndarray):
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return gather_mapped(array, rows) if len(rows) * row_bytes(array) > MOST else read(array, rows)
     out = np.array(array[rows])
     release(array)
     return out
@@ -29,10 +32,25 @@ def gather_mapped(array: np.memmap, rows: Array) -> Array:
     """The rows in a file that is gone when the last map of it is."""
     with tempfile.TemporaryFile(dir=folder_of(array)) as file:
         for start in range(0, len(rows), CHUNK):
-            file.write(np.ascontiguousarray(array[rows[start : start + CHUNK]]).data)
-            release(array)
+            file.write(np.ascontiguousarray(read(array, rows[start : start + CHUNK])).data)
         file.flush()
         return np.memmap(file, array.dtype, "r", shape=(len(rows), *array.shape[1:]))
+
+
+def read(array: np.memmap, rows: Array) -> Array:
+    """The rows in memory, read in the order of the file, a few pieces of it mapped at a time."""
+    if len(rows) <= TOUCHED or array.nbytes <= TOUCHED * AROUND:
+        out = np.array(array[rows])
+        release(array)
+        return out
+    order = np.argsort(rows, kind="stable")
+    pieces = rows[order] * row_bytes(array) // AROUND
+    seen = np.cumsum(np.diff(pieces, prepend=pieces[:1]) != 0) // TOUCHED
+    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for part in np.split(order, np.flatnonzero(np.diff(seen)) + 1):
+        out[part] = array[rows[part]]
+        release(array)
+    return out
 
 
 def empty(shape: tuple[int, ...], dtype: Any, folder: Path | None) -> np.memmap:

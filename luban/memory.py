@@ -14,7 +14,7 @@ UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib
 SHARE = 0.5  # of the RAM, where the recipe says nothing
 LIBRARIES = 800_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
 LEAST = 200_000_000  # what must be left beside them
-CGROUP, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
+CGROUP, OWN_GROUPS, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), Path("/proc/meminfo")
 
 
 def bytes_of(amount: str) -> int:
@@ -68,15 +68,22 @@ def system_free() -> int:
 
 
 def container_limits() -> list[tuple[int, int]]:
-    """What control groups allow, and what of it is in use (v2: this one and those above; v1: the memory controller's)."""
-    try:
-        own = next(line.split(":", 2)[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        own = "/"
-    place, old = CGROUP / own.strip().lstrip("/"), CGROUP / "memory"
-    files = [(folder / "memory.max", folder / "memory.current") for folder in (place, *place.parents) if folder.is_relative_to(CGROUP)]
-    files.append((old / "memory.limit_in_bytes", old / "memory.usage_in_bytes"))
+    """What control groups allow, and what of it is in use: of this one and those above (v2, and v1's memory controller)."""
+    new, old = CGROUP, CGROUP / "memory"
+    files = [(group / "memory.max", group / "memory.current") for group in groups(new, "0::")]
+    files += [(group / "memory.limit_in_bytes", group / "memory.usage_in_bytes") for group in groups(old, ":memory:")]
     return [(limit, max(0, read_bytes(used) - cached_bytes(used.parent))) for file, used in files if (limit := read_bytes(file))]
+
+
+def groups(root: Path, mark: str) -> list[Path]:
+    """The control group this process is in and those above; inside a container its own is the root of what is seen."""
+    try:
+        lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    own = next((line.partition(mark)[2] for line in lines if mark in line), "/")
+    place = root / own.strip().lstrip("/")
+    return [folder for folder in (place, *place.parents) if folder.is_relative_to(root)]
 
 
 def cached_bytes(group: Path) -> int:

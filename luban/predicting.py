@@ -77,8 +77,7 @@ def mapped_marks(task: Any, net: nn.Module, examples: Columns, batch_size: int) 
             if name not in found:
                 found[name] = empty((len(examples), *values.shape[1:]), values.dtype, folder_of(examples.row))
             found[name][place] = values
-    for values in found.values():
-        release(values)
+            release(found[name])
     return Columns(found, examples.row)
 
 

@@ -47,6 +47,19 @@ def test_the_container_counts_where_it_has_less(monkeypatch: pytest.MonkeyPatch,
     assert memory.free() == 312_000_000
 
 
+@pytest.mark.parametrize(
+    ("lines", "file"),
+    [("0::/a/b\n", "a/memory.max"), ("5:cpu:/x\n4:memory:/a/b\n", "memory/a/memory.limit_in_bytes"), ("", "memory/memory.limit_in_bytes")],
+)
+def test_the_groups_above_count_too(lines: str, file: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(lines)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("512000000\n")
+    assert memory.available() == 512_000_000
+
+
 def on_disk(array: np.ndarray, path: Path) -> np.ndarray:
     np.save(path, array)
     return np.load(path, mmap_mode="r")
@@ -70,6 +83,26 @@ def test_rows_taken_from_a_map_leave_none_of_it_in_memory(tmp_path: Path) -> Non
     ragged = Ragged(values, np.array([3, 1_000_000]), np.array([2, 1]))
     assert ragged.pad(-1).tolist() == [[3, 4], [1_000_000, -1]]
     assert resident_bytes(tmp_path / "v.npy") == 0
+
+
+def test_scattered_rows_are_read_with_little_of_the_map_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = on_disk(np.random.default_rng(0).integers(0, 1 << 40, (3_000_000, 2)), tmp_path / "v.npy")
+    rows, held, release = np.random.default_rng(1).permutation(3_000_000)[:40_000], [], mapped.release
+    wanted = np.array(values[rows])
+    release(values)
+
+    def released(array: np.ndarray) -> None:
+        held.append(resident_bytes(tmp_path / "v.npy"))
+        release(array)
+
+    monkeypatch.setattr(mapped, "release", released)
+    np.testing.assert_array_equal(mapped.gather(values, rows), wanted)
+    assert 0 < max(held) <= 2 * mapped.TOUCHED * mapped.AROUND < values.nbytes
+    chosen = np.zeros(3_000_000, bool)
+    chosen[rows] = True
+    np.testing.assert_array_equal(mapped.gather(values, chosen), np.asarray(values)[chosen])
+    np.testing.assert_array_equal(mapped.gather(values, np.repeat(rows, 2)), np.repeat(wanted, 2, axis=0))
+    assert mapped.gather(values, rows[:0]).shape == (0, 2)
 
 
 def test_all_rows_of_a_map_are_the_map_itself_and_many_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
