@@ -29,6 +29,7 @@ from luban.training.settings import Training
 SECTIONS = {"split": Splitting, "reading": Reading, "training": Training, "evaluation": Evaluation, "costs": Costs}
 TOP = ("task", "data", "target", "inputs", "model", *SECTIONS)
 GIVEN = ("inputs", "target", "model")  # fields of a task's Config that the recipe's own sections fill
+AUTO_SIZE, MIDDLE = "auto", "small"  # the size that the budget decides, and the one that stands for it till then
 MAX_BYTES = 1_000_000
 DEEPEST = 16
 
@@ -115,6 +116,7 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
         check_budget(recipe.training.budget, recipe.costs)
     if recipe.training.memory is not None:
         bytes_of(recipe.training.memory)
+    check_size(recipe, where)
     task_of(recipe)
     return recipe
 
@@ -160,7 +162,7 @@ def task_of(recipe: Recipe) -> Any:
     own = {key: value for key, value in recipe.task.items() if key != "kind"}
     where = recipe.file
     for key in GIVEN:
-        value = located(recipe.model, recipe.base) if key == "model" else getattr(recipe, key)
+        value = located(sized(recipe.model), recipe.base) if key == "model" else getattr(recipe, key)
         if key in names and (value or key != "target"):
             own[key] = value
         elif value and key == "target":
@@ -169,6 +171,18 @@ def task_of(recipe: Recipe) -> Any:
     if hasattr(task, "check_config"):
         task.check_config(config, where=where)
     return task(config)
+
+
+def sized(model: dict[str, Any]) -> dict[str, Any]:
+    """The section with a size that the model has, where the budget is still to decide it."""
+    return model | {"size": MIDDLE} if model.get("size") == AUTO_SIZE else model
+
+
+def check_size(recipe: Recipe, where: str) -> None:
+    """Raises RecipeError L130: without a budget nothing decides a size."""
+    if recipe.model.get("size") == AUTO_SIZE and recipe.training.budget is None:
+        what, fix = tr("a budget decides the size, and there is none"), 'budget = "10 min"'
+        raise RecipeError("L130", what, where=f"{where}: training.budget", received=AUTO_SIZE, fix=fix)
 
 
 def check_data(recipe: Recipe, where: str) -> None:

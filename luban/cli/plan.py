@@ -47,7 +47,12 @@ def command(recipe: Path, sets: tuple[str, ...], folder: Path | None, device: st
 
 def lines(forecast: Forecast) -> list[str]:
     """Whether it fits, first; then sums, stages, memory, and what else was asked."""
-    out = [verdict(forecast), "", *table(sums(forecast), [tr("what"), tr("forecast"), tr("how")])]
+    out = [
+        verdict(forecast),
+        *([forecast.size.why()] if forecast.size else []),
+        "",
+        *table(sums(forecast), [tr("what"), tr("forecast"), tr("how")]),
+    ]
     out += [
         "",
         *table([stage_row(stage) for stage in forecast.stages], [tr("stage"), tr("model"), tr("time"), tr("memory"), tr("measured")]),

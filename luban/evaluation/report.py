@@ -178,6 +178,8 @@ def facts(report: dict[str, Any]) -> dict[str, Any]:
         "inputs": inputs[:40],
         "took": compared(report.get("forecast")),
         "currency": (report.get("forecast") or {}).get("currency", ""),
+        "sizes": (report.get("size") or {}).get("tried", [])[:MOST_LINES],
+        "size_chosen": (report.get("size") or {}).get("size"),
         "inputs_left": max(0, len(inputs) - 40),
         "findings": (data.get("findings") or [])[:MOST_LINES],
         "class_counts": [(label, n, n / total, round(100 * n / largest, 2)) for label, n in list(counts.items())[:MOST_CLASSES]],

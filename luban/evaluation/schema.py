@@ -220,3 +220,4 @@ class Report(TypedDict):
     environment: NotRequired[dict[str, Any]]
     bundle: NotRequired[BundleFacts | None]
     forecast: NotRequired[ForecastFacts | None]
+    size: NotRequired[dict[str, Any] | None]  # of the model, where the budget decided it: `planning.sizing.Choice`

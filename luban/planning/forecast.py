@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from luban.energy import Energy
+from luban.planning.choice import Choice
 from luban.planning.machine import Machine
 from luban.planning.memory import Parts
 
@@ -79,6 +80,7 @@ class Forecast:
     machine: Machine
     changes: list[Change] = field(default_factory=list)
     what_if: dict[str, Any] | None = None
+    size: Choice | None = None  # of the model, where the budget decides it
     measured_s: float = 0.0  # what the forecast itself took
 
     @property

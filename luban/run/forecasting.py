@@ -28,11 +28,13 @@ from luban.planning.machine import MARGIN, Machine, free_memory, this_machine
 from luban.planning.memory import bytes_of_columns, highest, resident
 from luban.planning.rehearsal import Rehearsal, budget_s, roughly
 from luban.planning.sample import Sample, open_sample
+from luban.planning.sizing import is_open, with_choice
 from luban.recipe import Recipe, given
 from luban.run.bundling import bundle_of
 from luban.run.clock import Clock, age
 from luban.run.folds import without_test
 from luban.run.report import report_of
+from luban.run.sizing import chosen
 from luban.training.device import choose_device
 from luban.training.distributed import world
 
@@ -67,12 +69,17 @@ def plan(
         devices.find(device)
     runs.mkdir(parents=True, exist_ok=True)
     sample = open_sample(without_test(recipe), runs / ".prepared")
-    recipe = as_prepared(recipe, sample.prepared)
+    recipe, choice = as_prepared(recipe, sample.prepared), None
+    if is_open(recipe):
+        choice = chosen(recipe, sample.prepared, sample.seconds, scale=sample.scale)
+        recipe, prepared = with_choice(recipe, sample.prepared, choice)
+        sample = replace(sample, prepared=prepared)
     machine = this_machine(runs, choose_device(recipe.training.device), memory_bytes=memory_bytes)
     patience = max(LEAST_S, WHOLE_S - (time.perf_counter() - begun) - start_s)
     forecast = forecast_of(recipe, sample, machine, runs, patience=patience, start_s=start_s)
     if device is not None:
         forecast = replace(forecast, what_if=devices.what_if(forecast, device, count, recipe.costs))
+    forecast = replace(forecast, size=choice)
     return replace(forecast, measured_s=time.perf_counter() - begun)
 
 

@@ -29,6 +29,7 @@ from luban.run.forecasting import begin, took
 from luban.run.interruption import Interruption, interruptible
 from luban.run.recording import Recorder
 from luban.run.report import report_of
+from luban.run.sizing import sized
 from luban.run.spending import Spending
 from luban.run.unused import warn_unused
 from luban.training.capacity import check_capacity
@@ -113,6 +114,8 @@ class Work:
                 run.report = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
                 return run
             self.check_folds(prepared)
+            self.recipe, prepared, size = sized(self.recipe, prepared, run.folder, self.clock)
+            run.recipe = self.recipe
             if is_first():
                 self.keep_inputs(prepared)
             for task, _ in candidates(self.recipe, prepared.task):
@@ -135,7 +138,7 @@ class Work:
             report = report_of(
                 self.recipe, run.folder, prepared, rungs, names, seconds=seconds, threads=self.trained_threads, warnings=recorder.warnings
             )
-            report["forecast"] = took(forecast, self.clock, self.recipe.costs)
+            report["forecast"], report["size"] = took(forecast, self.clock, self.recipe.costs), size
             self.tell("stage", name="bundle")
             bundle_of(chosen, self.recipe, prepared, report, run.bundle)
             write_report(report, run.folder)

@@ -20,6 +20,7 @@ from luban.training.loop import Trainer
 from luban.training.solving import solve
 
 TIMES = {"created", "seconds", "fit_seconds", "forecast"}
+TIMED = {"plan.json"}  # written where the clock says that a forecast pays
 
 
 def sit(name: str, folder: Path, tell: Callable[..., None] = silent) -> None:
@@ -89,7 +90,8 @@ def outcome(name: str, folder: Path) -> dict[str, Any]:
     found["report"] = timeless(json.loads((folder / "report.json").read_text()))
     lines = (folder / "messages.jsonl").read_text().splitlines() if (folder / "messages.jsonl").is_file() else []
     found["messages"] = sorted({json.loads(line)["code"] for line in lines})
-    found["names"] = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and "step-" not in str(path))
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and "step-" not in str(path))
+    found["names"] = sorted(name for name in names if name not in TIMED)
     return found
 
 

@@ -49,7 +49,7 @@ def test_energy_and_money_end_a_run(budget: str, costs: dict[str, Any], tmp_path
 
 def test_energy_of_earlier_sittings_counts(tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_text('{"seconds": 90.0, "kwh": 0.25}')
-    recipe = recipes.parse(recipe_of(tmp_path, "0.5 kWh"))
+    recipe = recipes.parse(recipe_of(tmp_path, "0.52 kWh"))
     with Clock(tmp_path / "spent.json", lead_s=10.0) as clock:
         assert clock.seconds >= 100
         assert clock.kwh >= 0.25

@@ -1,0 +1,103 @@
+"""`size = "auto"`: the largest size of the model that goes through the rows often enough in the budget and in memory, by a few steps of each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from luban import catalog
+from luban.columns import Columns
+from luban.data.prepare import Prepared
+from luban.errors import is_out_of_memory
+from luban.evaluation.ladder import candidates, name_of
+from luban.planning.choice import Choice, Tried
+from luban.planning.machine import MARGIN, free_memory
+from luban.planning.memory import resident
+from luban.planning.rehearsal import untouched
+from luban.planning.steps import try_steps
+from luban.recipe import AUTO_SIZE, MIDDLE, Recipe
+from luban.training.budget import RESERVE, RESERVE_S, batch_size_of
+from luban.training.settings import Training
+
+ENOUGH = 4.0  # passes over the rows, or as many as the architecture wants if those are fewer
+FEWEST_STEPS = 200  # in which a network is annealed; batches are halved to come to them
+SMALLEST_BATCH = 16
+TRAINING = 0.85  # share of what is left of a budget that the network is trained in; baselines and validations take the rest
+ALLOWED, LEAST_S, MOST_S = 0.01, 0.3, 3.0  # share of a budget that the steps of one size may take, and its bounds
+OF_THE_DATA = ("context", "length")  # what a size may not change: the rows are prepared for it
+
+
+def is_open(recipe: Recipe) -> bool:
+    """Whether the size is still to be chosen."""
+    return recipe.model.get("size") == AUTO_SIZE
+
+
+def with_choice(recipe: Recipe, prepared: Prepared, choice: Choice) -> tuple[Recipe, Prepared]:
+    """Recipe and task with the size and the batch that were chosen."""
+    recipe = replace(recipe, model=recipe.model | {"size": choice.size})
+    if choice.batch_size is not None:
+        recipe = replace(recipe, training=replace(recipe.training, batch_size=choice.batch_size))
+    return recipe, replace(prepared, task=of_size(prepared.task, choice.size))
+
+
+def of_size(task: Any, size: str) -> Any:
+    """The task with its model in another size."""
+    model = getattr(task.config, "model", None)
+    return task if model is None else type(task)(replace(task.config, model=model | {"size": size}), task.state)
+
+
+def choose_size(recipe: Recipe, prepared: Prepared, *, whole_s: float, left_s: float, scale: float = 1.0) -> Choice:
+    """Try the sizes, the smallest first, till one is too slow or too large. `whole_s` is the budget, `left_s` what is left of it."""
+    trained = TRAINING * max(0.1 * whole_s, left_s - max(RESERVE_S, RESERVE * whole_s)) / (1 + max(0, recipe.evaluation.folds))
+    networks = [task for task, role in candidates(recipe, prepared.task) if role == "network"]
+    if not networks or getattr(prepared.task.config, "model", {}).get("pretrained"):
+        return Choice(MIDDLE, None, trained, [])
+    train, patience = prepared.examples["train"], min(MOST_S, max(LEAST_S, ALLOWED * whole_s))
+    tried: list[Tried] = []
+    with untouched(recipe.training.seed):
+        for size in sizes_of(name_of(networks[-1])):
+            tried.append(attempt(networks[-1], size, train, recipe.training, trained, patience, scale))
+            if not tried[-1].good:
+                break
+        chosen = next((one for one in reversed(tried) if one.good), tried[0])
+        batch_size = smaller_batch(networks[-1], chosen, train, recipe.training, trained, patience, scale)
+    return Choice(chosen.size, batch_size, trained, tried)
+
+
+def sizes_of(model: str) -> list[str]:
+    """The sizes of a model, smallest first, that read the rows as the middle one does."""
+    sizes = catalog.find("models", model).stated.get("SIZES", {})
+    middle = sizes.get(MIDDLE, {})
+    return [name for name, own in sizes.items() if all(own.get(key) == middle.get(key) for key in OF_THE_DATA)] or [MIDDLE]
+
+
+def attempt(task: Any, size: str, train: Columns, settings: Training, trained: float, patience: float, scale: float) -> Tried:
+    """A few steps of one size. One that does not fit has no passes."""
+    room, rows = max(1.0, free_memory() * MARGIN - resident()), round(len(train) * scale)
+    batch_size = batch_size_of(settings, rows)
+    try:
+        steps, epoch, _ = try_steps(of_size(task, size), train, settings, patience=patience, room=room, scale=scale)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return Tried(size, 0, batch_size, 0.0, 0.0, ENOUGH, fits=False)
+    step_s = float(steps.cost.seconds(epoch.costs()).mean())
+    wanted = min(ENOUGH, steps.epochs or ENOUGH, settings.epochs or ENOUGH, (settings.steps or 1e18) / epoch.count)
+    fits = steps.peak_bytes + steps.parts.copies <= room + resident()
+    return Tried(size, steps.parameters, batch_size, step_s, trained / (step_s * epoch.count), wanted, fits)
+
+
+def smaller_batch(
+    task: Any, chosen: Tried, train: Columns, settings: Training, trained: float, patience: float, scale: float
+) -> int | None:
+    """Half the batch, and half again, while a training has too few steps and halves are not slower a row; None = the usual one."""
+    if settings.batch_size is not None or settings.optimizer == "gd" or not chosen.fits:
+        return None
+    best, until = chosen, time.perf_counter() + 2 * patience
+    while trained / max(best.step_seconds, 1e-9) < FEWEST_STEPS and best.batch_size // 2 >= SMALLEST_BATCH and time.perf_counter() < until:
+        halved = attempt(task, chosen.size, train, replace(settings, batch_size=best.batch_size // 2), trained, patience, scale)
+        if not halved.fits or halved.passes < 0.8 * best.passes:
+            break
+        best = halved
+    return None if best is chosen else best.batch_size

@@ -1,0 +1,121 @@
+"""The size that a budget decides: by how often each goes through the rows, and whether it fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luban.errors import RecipeError
+from luban.planning import sizing
+from luban.planning.choice import Choice, Tried, from_dict
+from luban.recipe import parse
+from luban.run import sizing as run_sizing
+from luban.run import train
+from luban.tasks.classification import Classification
+
+RAW = {"task": "classification", "data": "t.csv", "target": "label", "model": {"kind": "mlp", "size": "auto"}}
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> tuple[Any, Any]:
+    from luban.data.prepare import as_prepared, prepare
+
+    Classification.demo(None, 300, 0).write_csv(tmp_path / "t.csv")  # type: ignore[arg-type]
+    recipe = parse(RAW | {"training": {"budget": "20 s"}}, base=tmp_path)
+    made = prepare(recipe, tmp_path / "store")
+    return as_prepared(recipe, made), made
+
+
+def speeds(monkeypatch: pytest.MonkeyPatch, step_s: dict[str, float], *, too_large: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    """Steps of a size take as long as told, half of a batch half of it; what was asked for."""
+    asked: list[tuple[str, int]] = []
+
+    def attempt(_: Any, size: str, train: Any, settings: Any, trained: float, *__: Any) -> Tried:
+        batch = sizing.batch_size_of(settings, len(train))
+        asked.append((size, batch))
+        seconds = step_s[size] * batch / 100
+        return Tried(size, 1, batch, seconds, trained / (seconds * len(train) / batch), sizing.ENOUGH, size not in too_large)
+
+    monkeypatch.setattr(sizing, "attempt", attempt)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("step_s", "too_large", "size"),
+    [
+        ({"tiny": 0.01, "small": 0.02, "base": 0.1}, (), "base"),
+        ({"tiny": 0.01, "small": 0.02, "base": 90.0}, (), "small"),
+        ({"tiny": 50.0, "small": 90.0, "base": 900.0}, (), "tiny"),
+        ({"tiny": 0.01, "small": 0.02, "base": 0.1}, ("base",), "small"),
+        ({"tiny": 0.01, "small": 0.02, "base": 0.1}, ("tiny", "small", "base"), "tiny"),
+    ],
+)
+def test_the_largest_that_is_fast_and_small_enough(
+    step_s: dict[str, float], too_large: tuple[str, ...], size: str, prepared: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds(monkeypatch, step_s, too_large=too_large)
+    choice = sizing.choose_size(*prepared, whole_s=20, left_s=19)
+    assert choice.size == size
+    assert from_dict(choice.as_dict()) == choice
+    assert all(f"{one.size} " in choice.why() for one in choice.tried)
+
+
+def test_batches_are_halved_for_more_steps_and_left_alone_where_the_recipe_says(
+    prepared: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, made = prepared
+    monkeypatch.setattr(sizing, "batch_size_of", lambda settings, _: settings.batch_size or 128)
+    speeds(monkeypatch, {"tiny": 0.5, "small": 900.0, "base": 900.0})
+    choice = sizing.choose_size(recipe, made, whole_s=20, left_s=20)
+    assert (choice.size, choice.batch_size) == ("tiny", 16)  # 17 s - 3 s at 0.64 s a step are 22 steps; at 16 rows, 180
+    stated = sizing.replace(recipe, training=sizing.replace(recipe.training, batch_size=64))
+    assert sizing.choose_size(stated, made, whole_s=20, left_s=20).batch_size is None
+
+
+def test_measured_steps_choose_and_the_report_says_why(prepared: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, made = prepared
+    choice = sizing.choose_size(recipe, made, whole_s=20, left_s=20)
+    assert [one.size for one in choice.tried][:1] == ["tiny"]
+    assert all(one.parameters > 0 and one.step_seconds > 0 and one.passes > 0 for one in choice.tried)
+    monkeypatch.setattr(run_sizing, "chosen", lambda *_, **__: Choice("tiny", 32, 1.0, choice.tried))
+    run = train(recipe, sets=(), runs=tmp_path / "runs")
+    assert run.report["size"]["size"] == "tiny"
+    assert run.recipe.model["size"] == "tiny"
+    assert run.recipe.training.batch_size == 32
+    assert 'size = "tiny"' in (run.folder / "recipe.toml").read_text(encoding="utf-8")
+    monkeypatch.setattr(run_sizing, "chosen", lambda *_, **__: pytest.fail("chosen again"))
+    (run.folder / "report.json").unlink()
+    assert train(recipe, runs=tmp_path / "runs").recipe.model["size"] == "tiny"
+
+
+def test_a_solved_model_has_nothing_to_try(prepared: tuple[Any, Any]) -> None:
+    recipe, made = prepared
+    linear = parse(RAW | {"model": {"kind": "linear", "size": "auto"}, "training": {"budget": "20 s"}}, base=recipe.base)
+    task = type(made.task)(sizing.replace(made.task.config, model={"kind": "linear", "size": "small"}), made.task.state)
+    choice = sizing.choose_size(linear, sizing.replace(made, task=task), whole_s=20, left_s=20)
+    assert (choice.size, choice.tried) == ("small", [])
+
+
+def test_sizes_that_read_other_rows_are_left_out() -> None:
+    assert sizing.sizes_of("gpt") == ["small", "base"]
+    assert sizing.sizes_of("mlp") == ["tiny", "small", "base"]
+
+
+@pytest.mark.parametrize("training", [{}, {"epochs": 3}, {"steps": 10}])
+def test_without_a_budget_it_is_refused(training: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="L130"):
+        parse(RAW | {"training": training})
+
+
+def test_an_encoder_has_no_size_of_its_own_choice() -> None:
+    model = {"kind": "auto", "encoders": {"a": {"kind": "mlp", "size": "auto"}}}
+    with pytest.raises(RecipeError, match="L108"):
+        parse(RAW | {"inputs": {"a": "number"}, "model": model, "training": {"budget": "9 s"}})
+
+
+def test_several_processes_are_refused(prepared: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_sizing, "world", lambda: (0, 2))
+    with pytest.raises(RecipeError, match="L131"):
+        run_sizing.sized(*prepared, tmp_path, None)  # type: ignore[arg-type]
