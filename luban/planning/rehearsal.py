@@ -38,6 +38,7 @@ FEW_PREDICTED = 1000
 FIRST_DRAWS = 50
 MOST_MARKS = 200_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
+RUNS = 16  # of rows that follow each other, where they lie on the disk
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
 BYTES_A_SECOND = 4e8
 
@@ -230,7 +231,13 @@ def spread(examples: Columns, size: int) -> Columns:
     """So many examples, evenly from all."""
     if size >= len(examples):
         return examples
-    return examples.take(np.linspace(0, len(examples) - 1, size).round().astype(int))
+    if not isinstance(examples.row, np.memmap):
+        return examples.take(np.linspace(0, len(examples) - 1, size).round().astype(int))
+    runs = min(size, RUNS)  # rows on the disk are read in their order, as the run will read them
+    lengths = np.diff(np.linspace(0, size, runs + 1).round().astype(int))
+    starts = np.linspace(0, len(examples) - lengths.max(), runs).astype(int)
+    rows = np.unique(np.concatenate([start + np.arange(length) for start, length in zip(starts, lengths, strict=True)]))
+    return examples.take(rows)
 
 
 def repeated(marks: Columns, count: int) -> Columns:

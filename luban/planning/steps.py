@@ -168,7 +168,7 @@ def try_steps(
 ) -> tuple[Steps, Epoch, Trial]:
     """Train a copy for about `patience` seconds in `room` bytes. `scale` is the rows of the run over those at hand."""
     size = min(len(examples), budget.batch_size_of(settings, round(len(examples) * scale)))
-    unbound = replace(settings, batch_size=size, budget=None, epochs=None, steps=10**9, stop_loss=None)
+    unbound = replace(settings, batch_size=size, budget=None, epochs=None, steps=10**9, stop_loss=None, compile="off")
     trial = Trial(task, examples, unbound)
     epoch = epoch_of(examples, size, settings.seed, scale=scale)
     with Peak() as peak:

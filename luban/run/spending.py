@@ -47,4 +47,4 @@ class Spending:
         whole_s = self.amount.value / self.rate
         left = left_for_fits(self.amount.value, self.spent, self.fits_left, kept_back(self.forecast, whole_s) * self.rate)
         self.fits_left = max(1, self.fits_left - 1)
-        return Purse(left, lambda: self.spent, PASSES if validated else 0.0)
+        return Purse(left, lambda: self.spent, PASSES if validated else 0.0, left / self.rate)

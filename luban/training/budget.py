@@ -88,6 +88,7 @@ class Purse:
     allowed: float
     read: Callable[[], float] = time.monotonic  # what was spent, from any zero
     passes: float = 0.0  # over the validation rows, that follow the training and are paid from what is allowed
+    seconds: float = math.inf  # that it lasts, about
 
 
 @dataclass

@@ -21,8 +21,8 @@ from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
 from luban.task import Starts
-from luban.training import budget, checkpoints, device, recovery
-from luban.training.distributed import agree, in_turn, is_first, share
+from luban.training import budget, checkpoints, compiling, device, recovery
+from luban.training.distributed import agree, in_turn, is_first, share, world
 from luban.training.log import Log
 from luban.training.progress import Progress
 from luban.training.settings import Training
@@ -55,7 +55,7 @@ class Trainer:
         self.stepper = Stepper(self.task, self.net, self.settings, self.rows)
         self.average = clone(self.net.state_dict()) if self.settings.ema else {}
         self.best: dict[str, Tensor] = {}
-        self.precision, self.threads = "float32", self.settings.threads
+        self.precision, self.threads, self.compiled = "float32", self.settings.threads, False
         self.log = Log(self.folder if is_first() else None)
         self.apart = (-math.inf, 0)  # score and step of the best weights in a file of their own
 
@@ -199,13 +199,14 @@ class Trainer:
         return score
 
     def settle(self, resumed: bool) -> None:
-        """Threads by counting; precision by trial on a fresh run, as it was on a resumed one."""
+        """Threads by counting; precision and whether to compile by trial on a fresh run, as they were on a resumed one."""
         state = torch.get_rng_state()
         asked = self.threads if resumed else self.settings.threads
         batches = recovery.fitting(self, self.first_batches)
         self.threads = device.choose_threads(asked, self.task, self.net, batches[0])
         if not resumed:
             self.precision = recovery.fitting(self, self.choose_precision)
+        recovery.fitting(self, lambda: self.choose_form(resumed))
         torch.set_rng_state(state)
         self.stepper.autocast = device.autocast(self.device, self.precision)
 
@@ -220,6 +221,28 @@ class Trainer:
         chosen = "bfloat16" if agree(chosen == "bfloat16") else "float32"
         say(tr("{device}, threads: {threads}, {precision} ({why})", device=self.device, threads=self.threads, precision=chosen, why=why))
         return chosen
+
+    def choose_form(self, resumed: bool) -> None:
+        """Compiled or not: as it was, as it is asked for, or by trial; several ranks go on without one."""
+        if resumed:
+            self.stepper.fast = compiling.compiled(self.net, self.device) if self.compiled else None
+            return
+        asked = self.settings.compile
+        if asked == "off" or (asked == "auto" and world()[1] > 1):
+            return
+        batches = self.first_batches()
+        found, why = compiling.choose(asked, self.task, self.net, batches, self.device, self.precision, self.left_s)
+        self.stepper.fast, self.compiled = found, found is not None
+        if why:
+            say(why)
+
+    def left_s(self, step_s: float) -> float:
+        """Seconds of training ahead when a step takes so many."""
+        epochs = budget.epochs_of(self.settings, self.rows, suggested_epochs(self.net))
+        steps = [count for count in (self.settings.steps, epochs and epochs * self.rows / self.batch_size) if count]
+        return min(
+            [(count - self.progress.step) * step_s for count in steps] + ([self.purse.seconds] if self.purse else []), default=math.inf
+        )
 
     def save(self) -> None:
         """A checkpoint; the log is flushed before, and its length kept, and so are the best weights where they are new."""
@@ -239,6 +262,7 @@ class Trainer:
             "progress": vars(self.progress),
             "precision": self.precision,
             "threads": self.threads,
+            "compiled": self.compiled,
         }
         checkpoints.save(places, self.progress.step, tensors, state)
 
@@ -256,7 +280,7 @@ class Trainer:
         for part in state["parts"]:
             checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
         self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
-        self.precision, self.threads = state["precision"], state["threads"]
+        self.precision, self.threads, self.compiled = state["precision"], state["threads"], state.get("compiled", False)
         self.stepper.pieces = self.settings.accumulation * self.progress.cuts
         self.log.cut(self.progress.log_bytes)
         if not self.progress.done:

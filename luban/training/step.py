@@ -34,6 +34,7 @@ class Stepper:
     autocast: AbstractContextManager[Any] = field(default_factory=nullcontext)
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     pieces: int = 0  # micro-batches of a step on this rank
+    fast: nn.Module | None = None  # the net compiled; None = the net itself
     applied: int = 0  # losses of the step at hand that were stepped before its memory ran out
 
     def __post_init__(self) -> None:
@@ -41,6 +42,11 @@ class Stepper:
         self.parameters = list(self.net.parameters())
         self.kept: list[Tensor] = []
         self.buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
+
+    @property
+    def driven(self) -> nn.Module:
+        """What losses are computed with."""
+        return self.net if self.fast is None else self.fast
 
     def optimizer(self, part: str) -> torch.optim.Optimizer:
         """The optimizer of a part, made when it is first needed."""
@@ -59,7 +65,7 @@ class Stepper:
 
     def step(self, batches: list[Any], *, number: int, rate: float) -> dict[str, float]:
         """One step over the micro-batches; the mean loss of each part. Raises NotFinite. Tried again, what was stepped is not stepped twice."""
-        runs: list[Run] = [self.task.losses(self.net, batch) for batch in batches]
+        runs: list[Run] = [self.task.losses(self.driven, batch) for batch in batches]
         values: dict[str, float] = {}
         turn = 0
         while (outcome := self.backward(runs, batches, number, turn)) is not None:
@@ -117,7 +123,7 @@ class Stepper:
             raise TrainingError("L311", tr("a Pool must be the first thing a loss yields"), where=type(self.task).__name__)
         values = [first.values.detach()]
         for micro in range(1, len(batches)):
-            peek = self.task.losses(self.net, batches[micro])
+            peek = self.task.losses(self.driven, batches[micro])
             with torch.no_grad():
                 values.append(self.advance(peek, number, micro, turn).values)  # type: ignore[union-attr]
             peek.close()

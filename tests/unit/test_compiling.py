@@ -1,0 +1,93 @@
+"""Compiled networks: the same training, kept when a run goes on, and only where it pays."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cases import CASES, prepare
+
+from luban.errors import MachineError
+from luban.training import compiling
+from luban.training.loop import Trainer
+
+CPU = torch.device("cpu")
+NAME = "regression-mlp"
+needs_compiler = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+
+
+def trainer(folder: Path | None = None, **settings: Any) -> Trainer:
+    case = CASES[NAME]
+    made = prepare(case)
+    return Trainer(made.task, made.examples[0], case.training(**{"steps": 12, "validations": 2} | settings), folder=folder)
+
+
+def weights(found: Trainer) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in found.net.parameters()])
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+def test_a_compiled_training_is_the_same_training_and_stays_compiled_when_it_goes_on(tmp_path: Path) -> None:
+    plain, fast = trainer().run(), trainer(compile="on").run()
+    assert fast.stepper.fast is not None
+    torch.testing.assert_close(weights(fast), weights(plain), rtol=1e-3, atol=1e-4)
+    trainer(tmp_path, compile="on").run(until=5)
+    resumed = trainer(tmp_path, compile="on").run()
+    assert resumed.compiled
+    assert resumed.stepper.fast is not None
+    assert torch.equal(weights(resumed), weights(fast))
+    assert {key.split(".")[0] for key in resumed.finish().state_dict()} == {key.split(".")[0] for key in plain.net.state_dict()}
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, *, plain: float, fast: float, fails: str = "") -> list[str]:
+    """Trials take as long as told; which were made."""
+    made: list[str] = []
+
+    def trial(_: Any, net: Any, *__: Any) -> float:
+        made.append("fast" if net == "compiled" else "plain")
+        if net == "compiled" and fails:
+            raise RuntimeError(fails)
+        return fast if net == "compiled" else plain
+
+    monkeypatch.setattr(compiling, "trial", trial)
+    monkeypatch.setattr(compiling, "compiled", lambda *_: "compiled")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("left", "plain", "fast", "fails", "chosen", "trials"),
+    [
+        (100_000, 0.1, 0.05, "", "compiled", ["plain", "fast"]),
+        (100_000, 0.1, 0.0999999999, "", None, ["plain", "fast"]),
+        (100_000, 0.1, 0.05, "no compiler", None, ["plain", "fast"]),
+        (1000, 0.1, 0.05, "", None, ["plain"]),  # 100 s
+        (10, 0.1, 0.05, "", None, []),
+    ],
+)
+def test_auto_compiles_only_where_it_pays(
+    left: int, plain: float, fast: float, fails: str, chosen: Any, trials: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tried(monkeypatch, plain=plain, fast=fast, fails=fails)
+    found, why = compiling.choose("auto", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda step_s: left * step_s)
+    assert (found, made) == (chosen, trials)
+    assert bool(why) == ("fast" in trials)
+    assert fails in why
+
+
+def test_what_was_asked_for_and_cannot_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried(monkeypatch, plain=1, fast=1, fails="InductorError: no compiler")
+    with pytest.raises(MachineError, match=r"L507.*no compiler"):
+        compiling.choose("on", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda _: 0.0)
+    assert compiling.choose("off", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda _: math.inf) == (None, "")
+
+
+def test_what_is_left_is_the_least_of_steps_epochs_and_budget() -> None:
+    one = trainer(steps=100)
+    assert one.left_s(2.0) == 200
+    one.progress.step = 60
+    assert one.left_s(2.0) == 80
