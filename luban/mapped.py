@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ MOST = 64_000_000  # bytes gathered in memory; more is gathered into a mapped fi
 CHUNK = 1 << 18  # rows at a time
 AROUND = 1 << 16  # bytes that the system maps at once for one that is read
 TOUCHED = 256  # such pieces mapped at once
+SPREAD = 8  # rows apart on average, from which on nothing is read ahead
 
 
 def gather(array: Array, rows: Any) -> Array:
@@ -39,18 +42,34 @@ def gather_mapped(array: np.memmap, rows: Array) -> Array:
 
 def read(array: np.memmap, rows: Array) -> Array:
     """The rows in memory, read in the order of the file, a few pieces of it mapped at a time."""
-    if len(rows) <= TOUCHED or array.nbytes <= TOUCHED * AROUND:
-        out = np.array(array[rows])
-        release(array)
+    with looked_at(array, rows):
+        if len(rows) <= TOUCHED or array.nbytes <= TOUCHED * AROUND:
+            out = np.array(array[rows])
+            release(array)
+            return out
+        order = np.argsort(rows, kind="stable")
+        pieces = rows[order] * row_bytes(array) // AROUND
+        seen = np.cumsum(np.diff(pieces, prepend=pieces[:1]) != 0) // TOUCHED
+        out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+        for part in np.split(order, np.flatnonzero(np.diff(seen)) + 1):
+            out[part] = array[rows[part]]
+            release(array)
         return out
-    order = np.argsort(rows, kind="stable")
-    pieces = rows[order] * row_bytes(array) // AROUND
-    seen = np.cumsum(np.diff(pieces, prepend=pieces[:1]) != 0) // TOUCHED
-    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    for part in np.split(order, np.flatnonzero(np.diff(seen)) + 1):
-        out[part] = array[rows[part]]
-        release(array)
-    return out
+
+
+@contextmanager
+def looked_at(array: np.memmap, rows: Array) -> Iterator[None]:
+    """Where rows lie far apart the system reads no more than is asked for; what it reads ahead would push out what is needed."""
+    held = getattr(array, "_mmap", None)
+    apart = len(rows) > 1 and int(rows.max()) - int(rows.min()) > SPREAD * len(rows)
+    if held is None or not apart or not hasattr(mmap, "MADV_RANDOM"):
+        yield
+        return
+    held.madvise(mmap.MADV_RANDOM)
+    try:
+        yield
+    finally:
+        held.madvise(mmap.MADV_NORMAL)
 
 
 def empty(shape: tuple[int, ...], dtype: Any, folder: Path | None) -> np.memmap:

@@ -18,6 +18,7 @@ from luban.task import arrange
 
 BATCH = 512
 ALLOWANCE = 32_768  # tokens or steps a batch, padding included
+WINDOW = 65_536  # examples on the disk among which similar sizes are looked for: they are read in their order
 
 
 def predictions(
@@ -45,13 +46,19 @@ def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
     """All examples in batches of similar sizes."""
     if examples.size is None:
         return [np.arange(i, min(i + batch_size, len(examples))) for i in range(0, len(examples), batch_size)]
-    sizes = np.array(examples.size)
-    release(examples.size)
+    window = WINDOW if isinstance(examples.row, np.memmap) else max(1, len(examples))
+    return [batch for first in range(0, len(examples), window) for batch in similar(examples.size, first, first + window, batch_size)]
+
+
+def similar(size: np.ndarray, first: int, last: int, batch_size: int) -> list[np.ndarray]:
+    """The examples from `first` to before `last` in batches of similar sizes."""
+    sizes = np.array(size[first:last])
+    release(size)
     order, out, start = np.argsort(sizes, kind="stable"), [], 0
     for end in range(1, len(order) + 1):
         full = end - start >= batch_size or (end < len(order) and sizes[order[end]] * (end + 1 - start) > ALLOWANCE)
         if full or end == len(order):
-            out.append(order[start:end])
+            out.append(first + order[start:end])
             start = end
     return out
 

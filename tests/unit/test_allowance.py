@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luban import mapped, memory
+from luban import mapped, memory, predicting
 from luban.columns import Columns, Ragged
 from luban.errors import DataError, RecipeError
 from luban.predicting import marks_of
@@ -105,6 +105,16 @@ def test_scattered_rows_are_read_with_little_of_the_map_in_memory(tmp_path: Path
     assert mapped.gather(values, rows[:0]).shape == (0, 2)
 
 
+def test_batches_of_mapped_examples_stay_near_each_other(tmp_path: Path) -> None:
+    sizes = np.random.default_rng(0).integers(1, 40, 150_000)
+    columns = Columns({}, on_disk(np.arange(150_000), tmp_path / "r.npy"), on_disk(sizes, tmp_path / "s.npy"))
+    found = predicting.batches(columns, 64)
+    assert np.array_equal(np.sort(np.concatenate(found)), np.arange(150_000))
+    assert all(batch.max() - batch.min() < predicting.WINDOW for batch in found)
+    assert all(sizes[batch].max() * len(batch) <= predicting.ALLOWANCE for batch in found)
+    assert predicting.batches(columns, 64)[0].tolist() == found[0].tolist()
+
+
 def test_all_rows_of_a_map_are_the_map_itself_and_many_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dense = on_disk(np.arange(1009 * 7).reshape(1009, 7), tmp_path / "d.npy")
     columns = Columns({"dense": dense}, on_disk(np.arange(1009), tmp_path / "r.npy"))
@@ -128,13 +138,14 @@ def test_rows_are_all_only_in_their_order(monkeypatch: pytest.MonkeyPatch) -> No
         assert not mapped.is_all(rows, 29)
 
 
-def test_marks_of_mapped_examples_are_the_same_and_mapped(tmp_path: Path) -> None:
+def test_marks_of_mapped_examples_are_the_same_and_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = Classification.demo(None, 233, 0)  # type: ignore[arg-type]
     task = parse({"task": "classification", "data": "none", "target": "label", "model": {"kind": "mlp", "size": "tiny"}}).make_task()
     inputs = {"text": {"kind": "text"}} if "text" in table.columns else {n: {"kind": "number"} for n in table.columns if n != "label"}
     task = type(task)(replace(task.config, inputs=inputs))
     task = type(task)(task.config, task.fit(table))
     examples, net = task.encode(table), task.build()
+    monkeypatch.setattr(predicting, "WINDOW", 50)
     on_files = replace(examples, row=on_disk(examples.row, tmp_path / "row.npy"))
     plain, kept = marks_of(task, net, examples, batch_size=17), marks_of(task, net, on_files, batch_size=17)
     assert plain.row.tolist() == kept.row.tolist()
