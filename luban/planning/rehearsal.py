@@ -84,6 +84,11 @@ class Rehearsal:
             self.finished()
         return self
 
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows lie on the disk, to be gone through piece by piece."""
+        return isinstance(self.examples["train"].row, np.memmap)
+
     def share(self, name: str) -> float:
         """Seconds that a stage may take: what others leave of theirs is there for those that follow."""
         left = max(0.0, self.until - time.perf_counter()) * WEIGHTS[name] / max(1, self.weight)
@@ -92,8 +97,10 @@ class Rehearsal:
 
     def add(self, name: str, model: str, growth: Growth, *, times: float = 1) -> Stage:
         """One more stage."""
-        seconds = growth.once_s + growth.seconds * times
-        stage = Stage(name, model, seconds, growth.once_s + growth.cpu_seconds * times, growth.peak_bytes, growth.share)
+        seconds, peak = growth.once_s + growth.seconds * times, growth.peak_bytes
+        if self.streamed:  # whatever the rows are, no more than is allowed is held
+            peak = min(peak, memory.allowance(self.recipe.training.memory))
+        stage = Stage(name, model, seconds, growth.once_s + growth.cpu_seconds * times, peak, growth.share)
         self.stages.append(stage)
         return stage
 
@@ -108,7 +115,7 @@ class Rehearsal:
 
         rows, each = most_rows(task, task.build(), examples, seed, memory.room(self.recipe.training.memory))
         total, most = min(rows, round(len(examples) * self.scale)), min(rows, len(examples))
-        growth = grow(work, total, most=most, start=FIRST_ROWS, patience=self.share("solve"), each=each)
+        growth = grow(work, total, most=most, start=FIRST_ROWS, patience=self.share("solve"), each=each, affine=self.streamed)
         self.add("solve", name_of(task), growth)
         self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
         return nets[0].eval()
