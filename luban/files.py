@@ -9,7 +9,9 @@ import ctypes
 import hashlib
 import os
 import shutil
+import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,6 +91,29 @@ def sweep(folder: Path) -> None:
     for path in folder.glob(".*"):
         if path.suffix in (".part", ".gone", ".old"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(place: Path, name: str) -> Iterator[Path]:
+    """An empty folder that is gone when the block ends; first go those that killed processes of this machine left."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+    for left in place.glob(f".{name}-{host}-*"):
+        owner = left.name.split("-")[-2]
+        if owner.isdecimal() and not is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-{host}-{os.getpid()}-", dir=place) as folder:
+        yield Path(folder)
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def part_of(path: Path) -> Path:

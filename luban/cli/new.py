@@ -9,6 +9,7 @@ import click
 
 from luban.cli.output import as_json_option, quiet_option, show
 from luban.errors import DataError, RecipeError
+from luban.files import write_whole
 from luban.messages import tr
 
 MANY_ROWS = 20_000  # from which a budget is worth writing down
@@ -58,7 +59,7 @@ def write_recipe(text: str, out: Path) -> None:
     """Raises RecipeError L196."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        write_whole(out, text.encode())
     except OSError as error:
         raise RecipeError("L196", tr("the recipe cannot be written: {why}", why=error.strerror or str(error)), where=str(out)) from error
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from luban.data.prepare import Prepared, prepare, recipe_key, remembered
 from luban.data.reading import locate
 from luban.data.source import SPLITS
 from luban.errors import MachineError
+from luban.files import scratch_folder
 from luban.messages import tr
 from luban.planning.memory import Peak, bytes_of_columns, resident
 from luban.recipe import Recipe, parse, to_dict
@@ -56,8 +56,8 @@ def open_sample(recipe: Recipe, folder: Path) -> Sample:
     if time.monotonic() - begun < QUICK_S:  # it failed: here it says why
         prepare(recipe, folder)
         return whole(recipe, folder)
-    with tempfile.TemporaryDirectory(prefix=".plan-", dir=folder.parent) as place:
-        return part(recipe, Path(place).absolute())
+    with scratch_folder(folder.parent, "plan") as place:
+        return part(recipe, place.absolute())
 
 
 def whole(recipe: Recipe, folder: Path) -> Sample:

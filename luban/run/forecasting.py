@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from luban.evaluation.figures import json_ready
 from luban.evaluation.ladder import Rung, metrics_of
 from luban.evaluation.metrics import find
 from luban.evaluation.report import write_report
-from luban.files import write_whole
+from luban.files import scratch_folder, write_whole
 from luban.mapped import gather
 from luban.messages import tr
 from luban.planning import cheaper, devices
@@ -157,7 +156,7 @@ def forecast_of(recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *,
     """Rehearse, and put together what was found."""
     prepared, until = sample.prepared, time.perf_counter() + patience
     names = metrics_of(recipe, prepared.task, prepared.examples["train"])
-    with tempfile.TemporaryDirectory(prefix=".plan-", dir=runs) as scratch:
+    with scratch_folder(runs, "plan") as scratch:
         rehearsal = Rehearsal(
             recipe=recipe,
             task=prepared.task,
@@ -166,10 +165,10 @@ def forecast_of(recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *,
             metric=find(names[0]),
             patience=0.8 * patience,
             room=max(1.0, free_memory() * MARGIN - resident()),
-            scratch=Path(scratch),
-            finish=lambda rungs, draws: finish(recipe, prepared, rungs, names, draws, Path(scratch)),
+            scratch=scratch,
+            finish=lambda rungs, draws: finish(recipe, prepared, rungs, names, draws, scratch),
         ).run()
-        finished = size_of(Path(scratch) / "finished")
+        finished = size_of(scratch / "finished")
     prepare = Stage("prepare", "", sample.seconds, sample.cpu_seconds, sample.peak_bytes, 1 / sample.scale)
     itself = Stage("plan", "", own_s(sum(stage.seconds for stage in rehearsal.stages if stage.name == "train")), 0.0, rehearsal.base_bytes)
     cores = rehearsal.steps.cores if rehearsal.steps else 1.0
