@@ -42,6 +42,22 @@ class Ragged:
         """The spans of some rows; values are shared."""
         return Ragged(self.values, gather(self.starts, rows), gather(self.lengths, rows))
 
+    def piece(self, first: int, last: int) -> Ragged:
+        """The spans from one to before another, at least one, with the values they need, in memory where they lay on the disk."""
+        starts, lengths = np.array(self.starts[first:last]), np.array(self.lengths[first:last])
+        begin, end = int(starts.min()), int((starts + lengths).max())
+        if end - begin > 2 * int(lengths.sum()):  # they lie far apart
+            return Ragged.of(Ragged(self.values, starts, lengths).flat(), lengths)
+        values = np.array(self.values[begin:end])
+        for array in (self.values, self.starts, self.lengths):
+            release(array)
+        return Ragged(values, starts - begin, lengths)
+
+    @property
+    def row_bytes(self) -> float:
+        """Of one span on average, as it is held."""
+        return (self.values.nbytes + 16 * len(self)) / max(1, len(self))
+
     def places(self) -> tuple[Array, Array]:
         """For each element: the span it belongs to, and its place inside it. Both (sum of lengths,)."""
         owner = np.repeat(np.arange(len(self)), self.lengths)
@@ -97,6 +113,17 @@ class Columns:
             return replace(self, rejects=())
         data = {name: value.take(rows) if isinstance(value, Ragged) else gather(value, rows) for name, value in self.data.items()}
         return Columns(data, gather(self.row, rows), None if self.size is None else gather(self.size, rows))
+
+    def piece(self, first: int, last: int) -> Columns:
+        """The examples from one to before another, at least one, in memory; rejects stay behind."""
+        part = slice(first, last)
+        data = {name: value.piece(first, last) if isinstance(value, Ragged) else gather(value, part) for name, value in self.data.items()}
+        return Columns(data, gather(self.row, part), None if self.size is None else gather(self.size, part))
+
+    @property
+    def row_bytes(self) -> float:
+        """Of one example on average, as it is held."""
+        return 16 + sum(value.row_bytes if isinstance(value, Ragged) else value.nbytes / max(1, len(self)) for value in self.data.values())
 
     def release(self) -> None:
         """Let go of the memory of mapped arrays that were looked at; their files hold the values still."""

@@ -18,7 +18,7 @@ from luban.task import arrange
 
 BATCH = 512
 ALLOWANCE = 32_768  # tokens or steps a batch, padding included
-WINDOW = 65_536  # examples on the disk among which similar sizes are looked for: they are read in their order
+PIECE = 16_000_000  # bytes of examples on the disk that are held at once, in their order; similar sizes are looked for among them
 
 
 def predictions(
@@ -27,38 +27,42 @@ def predictions(
     """(places, batch, prediction); similar sizes together, nothing dropped; a batch too large for the memory is cut in two."""
     net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    waiting = batches(examples, batch_size)[::-1]
-    while waiting:
-        places = waiting.pop()
-        try:
-            with torch.inference_mode():
-                batch = move(task.collate(examples.take(places), Draw(seed, 0, places, training=False)), device)
-                prediction = task.predict(net, batch)
-        except (RuntimeError, MemoryError) as error:
-            if len(places) == 1 or not is_out_of_memory(error):
-                raise
-            waiting += np.array_split(places, 2)[::-1]
-            continue
-        yield places, batch, prediction
+    for first, piece in pieces(examples):
+        waiting = batches(piece, batch_size)[::-1]
+        while waiting:
+            places = waiting.pop()
+            try:
+                with torch.inference_mode():
+                    batch = move(task.collate(piece.take(places), Draw(seed, 0, first + places, training=False)), device)
+                    prediction = task.predict(net, batch)
+            except (RuntimeError, MemoryError) as error:
+                if len(places) == 1 or not is_out_of_memory(error):
+                    raise
+                waiting += np.array_split(places, 2)[::-1]
+                continue
+            yield first + places, batch, prediction
+
+
+def pieces(examples: Columns) -> Iterator[tuple[int, Columns]]:
+    """(place of the first, examples): all of them, or as many at a time as are held of those on the disk."""
+    if not isinstance(examples.row, np.memmap) or not len(examples):
+        yield 0, examples
+        return
+    rows = max(BATCH, int(PIECE / examples.row_bytes))
+    for first in range(0, len(examples), rows):
+        yield first, examples.piece(first, min(first + rows, len(examples)))
 
 
 def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
     """All examples in batches of similar sizes."""
     if examples.size is None:
         return [np.arange(i, min(i + batch_size, len(examples))) for i in range(0, len(examples), batch_size)]
-    window = WINDOW if isinstance(examples.row, np.memmap) else max(1, len(examples))
-    return [batch for first in range(0, len(examples), window) for batch in similar(examples.size, first, first + window, batch_size)]
-
-
-def similar(size: np.ndarray, first: int, last: int, batch_size: int) -> list[np.ndarray]:
-    """The examples from `first` to before `last` in batches of similar sizes."""
-    sizes = np.array(size[first:last])
-    release(size)
+    sizes = np.array(examples.size)
     order, out, start = np.argsort(sizes, kind="stable"), [], 0
     for end in range(1, len(order) + 1):
         full = end - start >= batch_size or (end < len(order) and sizes[order[end]] * (end + 1 - start) > ALLOWANCE)
         if full or end == len(order):
-            out.append(first + order[start:end])
+            out.append(order[start:end])
             start = end
     return out
 

@@ -105,14 +105,27 @@ def test_scattered_rows_are_read_with_little_of_the_map_in_memory(tmp_path: Path
     assert mapped.gather(values, rows[:0]).shape == (0, 2)
 
 
-def test_batches_of_mapped_examples_stay_near_each_other(tmp_path: Path) -> None:
-    sizes = np.random.default_rng(0).integers(1, 40, 150_000)
-    columns = Columns({}, on_disk(np.arange(150_000), tmp_path / "r.npy"), on_disk(sizes, tmp_path / "s.npy"))
-    found = predicting.batches(columns, 64)
-    assert np.array_equal(np.sort(np.concatenate(found)), np.arange(150_000))
-    assert all(batch.max() - batch.min() < predicting.WINDOW for batch in found)
-    assert all(sizes[batch].max() * len(batch) <= predicting.ALLOWANCE for batch in found)
-    assert predicting.batches(columns, 64)[0].tolist() == found[0].tolist()
+@pytest.mark.parametrize("apart", [1, 100])
+def test_pieces_of_mapped_examples_are_the_examples(apart: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 9, 1000)
+    values = on_disk(rng.integers(0, 1 << 30, int(lengths.sum()) * apart), tmp_path / "v.npy")
+    spans = Ragged(values, on_disk(np.r_[0, lengths.cumsum()[:-1]] * apart, tmp_path / "s.npy"), on_disk(lengths, tmp_path / "l.npy"))
+    dense = on_disk(rng.normal(size=(1000, 3)), tmp_path / "d.npy")
+    columns = Columns(
+        {"spans": spans, "dense": dense}, on_disk(np.arange(1000) + 7, tmp_path / "r.npy"), on_disk(lengths, tmp_path / "z.npy")
+    )
+    monkeypatch.setattr(predicting, "PIECE", 1)
+    monkeypatch.setattr(predicting, "BATCH", 130)
+    found = list(predicting.pieces(columns))
+    assert [first for first, _ in found] == list(range(0, 1000, 130))
+    assert [row for _, part in found for row in part.row.tolist()] == list(range(7, 1007))
+    for first, part in found:
+        assert not any(isinstance(array, np.memmap) for array in (part.row, part.size, part["dense"], part["spans"].values))
+        assert [part["spans"][i].tolist() for i in range(len(part))] == [spans[first + i].tolist() for i in range(len(part))]
+        np.testing.assert_array_equal(part["dense"], dense[first : first + 130])
+    whole = Columns({}, np.arange(5))
+    assert [part for _, part in predicting.pieces(whole)] == [whole]
 
 
 def test_all_rows_of_a_map_are_the_map_itself_and_many_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +158,8 @@ def test_marks_of_mapped_examples_are_the_same_and_mapped(tmp_path: Path, monkey
     task = type(task)(replace(task.config, inputs=inputs))
     task = type(task)(task.config, task.fit(table))
     examples, net = task.encode(table), task.build()
-    monkeypatch.setattr(predicting, "WINDOW", 50)
+    monkeypatch.setattr(predicting, "PIECE", 1)
+    monkeypatch.setattr(predicting, "BATCH", 50)
     on_files = replace(examples, row=on_disk(examples.row, tmp_path / "row.npy"))
     plain, kept = marks_of(task, net, examples, batch_size=17), marks_of(task, net, on_files, batch_size=17)
     assert plain.row.tolist() == kept.row.tolist()
