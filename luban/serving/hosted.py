@@ -99,7 +99,7 @@ class Hosted:
     @cached_property
     def speaker(self) -> Speaker:
         """Says answers piece by piece, where the task can."""
-        return Speaker(self.limits, name=self.name)
+        return Speaker(self.limits, name=self.name, seen=self.gauges.pieces(self.name))
 
     def stop(self) -> None:
         """Let its threads come to their end."""
