@@ -111,7 +111,7 @@ def test_each_stream_says_what_it_says_alone(speaking: Running, pair: tuple[Any,
 
 def test_a_known_beginning_is_not_read_again(speaking: Running) -> None:
     talk = [
-        {"role": "system", "content": "Zwölf: add two numbers, and say nothing but their sum."},
+        {"role": "system", "content": "Zwei: add two numbers, say their sum."},
         {"role": "user", "content": "1 plus 1?"},
     ]
     asked = {"model": "chat", "messages": talk, "temperature": 0, "max_tokens": 8}
