@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
+from luban import occluding
 from luban.errors import warn
 from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
@@ -24,6 +25,8 @@ MISSING, UNSEEN = -1, -2
 
 class Category:
     """Codes 0 … K - 1 for the names of the training rows, in sorted order; -1 missing, -2 never seen."""
+
+    occlusion = occluding.CATEGORY
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, MaxLen
 from torch import Tensor
 
+from luban import occluding
 from luban.kinds import Encoded, Spec
 from luban.messages import tr
 
@@ -28,6 +29,8 @@ ISO = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d
 
 class Date:
     """(N, 9) features: time since the first training day, and sine and cosine of year, week, month and day."""
+
+    occlusion = occluding.DATE
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

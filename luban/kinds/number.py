@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, MaxLen
 from torch import Tensor
 
+from luban import occluding
 from luban.kinds import Encoded, Spec
 from luban.messages import tr
 
@@ -25,6 +26,8 @@ THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?%?$"  # 1,234,567.8; a comma elsewhe
 
 class Number:
     """Floats, standardised by the training rows; NaN = missing."""
+
+    occlusion = occluding.NUMBER
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
+from luban import occluding
 from luban.columns import Ragged
 from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
@@ -24,6 +25,8 @@ SEPARATORS = ("|", ";", "；", "、", ",", "，")
 
 class Tags:
     """Sets of codes; an empty set is an answer, a missing one is not."""
+
+    occlusion = occluding.TAGS
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

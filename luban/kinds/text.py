@@ -19,6 +19,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from luban import occluding
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
@@ -40,6 +41,8 @@ HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 
 class Text:
     """Token ids, 0 = padding; a missing text is an empty one."""
+
+    occlusion = occluding.TEXT
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
