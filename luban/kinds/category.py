@@ -11,7 +11,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from luban import occluding
+from luban import few, occluding
 from luban.errors import warn
 from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
@@ -66,6 +66,8 @@ class Category:
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """(N,) int32 codes."""
+        if (found := few.names(series)) is not None:
+            return Encoded(few.codes(found, spec["names"], missing=MISSING, unseen=UNSEEN), {})
         names = as_names(series)
         codes = names.replace_strict(spec["names"], range(len(spec["names"])), default=UNSEEN, return_dtype=pl.Int32)
         codes = pl.select(pl.when(names.is_null()).then(MISSING).otherwise(codes).cast(pl.Int32)).to_series()
