@@ -41,10 +41,10 @@ class Limits:
     answer_s: Seconds = 30.0
     """Seconds within which it is answered, waiting included."""
     wait_s: Seconds = 0.1
-    """Seconds a request would wait for its turn, by what lately was measured; above it new ones are refused (429)."""
+    """Seconds a request may be under way, by what lately was measured and how far such forecasts were out; above it new ones are refused (429)."""
     waiting: Count = 1024
     """Requests of one model that may wait at most."""
-    always: Count = 16
+    always: Count = 4
     """Requests of one model that may wait however long that takes."""
     batch_rows: Count = 256
     """Rows answered together."""
