@@ -20,12 +20,12 @@ export function explained(found, row) {
 }
 
 const named = (part) => (part.cell === undefined ? part.column : `${part.column} = ${typeof part.cell === "number" ? figure(part.cell) : String(part.cell).slice(0, 24)}`);
-const legend = () => make("p", { class: "note" }, make("mark", { class: "for3" }, say("speaks_for")), " ", make("mark", { class: "against3" }, say("speaks_against")));
+const legend = () => make("p", { class: "legend" }, make("mark", { class: "for3" }, say("speaks_for")), " ", make("mark", { class: "against3" }, say("speaks_against")));
 
 function ofParts(parts, cell, inWords) {
   if (parts[0].box) return map(parts, cell, inWords);
   if (parts[0].text !== undefined) return words(parts, String(cell ?? ""), inWords);
-  return bars(parts.map((part) => ({ ...part, name: part.tag ?? say("steps", { from: part.from, to: part.to - 1 }) })), inWords, parts[0].tag !== undefined);
+  return bars(parts.map((part) => ({ ...part, name: part.tag ?? say("steps", { from: part.from + 1, to: part.to, n: part.to - part.from }) })), inWords, parts[0].tag !== undefined);
 }
 
 function words(parts, text, inWords) {
@@ -53,7 +53,7 @@ function bars(parts, inWords, sort = false) {
   const rows = shown.flatMap((part) => {
     const width = (50 * Math.abs(part.effect)) / most;
     const bar = svg("svg", { class: "track", viewBox: "0 0 100 10", preserveAspectRatio: "none" });
-    bar.append(svg("rect", { class: "back", width: 100, height: 10 }), svg("rect", { class: part.effect < 0 ? "against" : "front", x: part.effect < 0 ? 50 - width : 50, width: Math.max(0.3, width), height: 10 }));
+    bar.append(svg("rect", { class: "back", width: 100, height: 10 }), svg("rect", { class: part.effect < 0 ? "against" : "for", x: part.effect < 0 ? 50 - width : 50, width: Math.max(0.3, width), height: 10 }));
     return [make("span", { class: "name", title: part.name }, part.name), bar, make("span", { class: "share" }, inWords(part.effect))];
   });
   return make("div", { class: "bars", role: "img", "aria-label": shown.slice(0, 3).map((part) => `${part.name} ${inWords(part.effect)}`).join(", ") }, ...rows);
@@ -65,7 +65,7 @@ function map(parts, cell, inWords) {
   const over = svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", role: "img", "aria-label": say("map") });
   for (const part of parts) {
     const [left, top, right, bottom] = part.box;
-    const patch = svg("rect", { class: part.effect < 0 ? "against" : "front", x: left, y: top, width: right - left, height: bottom - top, "fill-opacity": (0.75 * Math.abs(part.effect)) / most });
+    const patch = svg("rect", { class: part.effect < 0 ? "against" : "for", x: left, y: top, width: right - left, height: bottom - top, "fill-opacity": (0.75 * Math.abs(part.effect)) / most });
     const title = svg("title", {});
     title.textContent = inWords(part.effect);
     patch.append(title);

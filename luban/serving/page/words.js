@@ -52,7 +52,7 @@ const WORDS = {
   why_note: ["Each effect is what is lost when that part alone is left out.", "每个数值表示仅去掉该部分时的变化。"],
   speaks_for: ["speaks for it", "支持"],
   speaks_against: ["speaks against it", "反对"],
-  steps: ["steps {from} – {to}", "第 {from} – {to} 步"],
+  steps: ["step {from}|steps {from} – {to}", "第 {from} – {to} 步"],
   map: ["What each patch of the picture adds", "图片各处的贡献"],
   reasons_in_answer: ["The answer names its reasons itself.", "回答本身已给出理由。"],
 };
