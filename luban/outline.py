@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+DRAWN = (torch.Tensor.normal_, nn.init.normal_)
+
 
 class Unfilled(TorchFunctionMode):
     """Nothing is drawn: on the meta device a normal distribution would cost a second of imports."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if func is torch.Tensor.normal_:
-            return args[0]
+        if func in DRAWN:
+            return args[0] if args else (kwargs or {})["tensor"]
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 

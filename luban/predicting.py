@@ -110,6 +110,8 @@ def answers_to(task: Any, net: nn.Module, columns: Columns, *, batch_size: int =
         places.append(place)
     if not frames:
         return pl.DataFrame(), np.zeros(0, np.int64)
+    if len(frames) == 1 and (places[0][1:] > places[0][:-1]).all():
+        return frames[0], examples.row
     order = np.argsort(np.concatenate(places), kind="stable")
     return pl.concat(frames)[order], examples.row
 

@@ -176,6 +176,19 @@ class Streams(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """A task that streams token by token: many answers can be said beside each other, a step of the net for all of them."""
+
+    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Any:
+        """Where they are said: `add` a prompt under the task's `config.generation`, `step` while `busy`, `cancel`; see `generating.slots`."""
+        ...
+
+    def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
+        """Tokens of each row as a prompt, however long."""
+        ...
+
+
+@runtime_checkable
 class Acts(Protocol):
     """A task without rows: what to learn from, and its marks."""
 

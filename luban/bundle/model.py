@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
+from luban.bundle import occlusion
 from luban.bundle.attention import Attention, attention_of
 from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
@@ -162,6 +163,18 @@ class Model:
         table = as_table(rows)
         self.check_columns(table, getattr(self.task, "optional", ()))
         return attention_of(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False))
+
+    def explain(self, rows: Rows, *, label: str = "") -> list[dict[str, Any]]:
+        """For each row what the answer, or the chance of `label`, hangs on: columns, and parts of texts, pictures, series and sets.
+
+        `effect` is what is said of the row less what is said of it without the part. Raises DataError L201, L226, L282, L283.
+
+        >>> model.explain([{"review": "房间很干净"}])[0]["parts"]["review"][0]  # doctest: +SKIP
+        {'text': '房', 'start': 0, 'end': 1, 'effect': 0.01, 'log_odds': 0.07}
+        """
+        table = as_table(rows)
+        self.check_columns(table, getattr(self.task, "optional", ()))
+        return occlusion.explain(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False), label)
 
     def check_columns(self, table: pl.DataFrame, optional: tuple[str, ...] = ()) -> None:
         """Raises DataError L201 for a missing column, but for those that answers can do without, L226 where there is no row."""

@@ -21,7 +21,22 @@ from luban.cli.words import speak_chinese
 from luban.errors import LubanError, MachineError, RecipeError
 from luban.messages import tr
 
-ORDER = ("new", "check", "plan", "train", "evaluate", "predict", "serve", "monitor", "export", "example", "tasks", "models", "doctor")
+ORDER = (
+    "new",
+    "check",
+    "plan",
+    "train",
+    "evaluate",
+    "predict",
+    "explain",
+    "serve",
+    "monitor",
+    "export",
+    "example",
+    "tasks",
+    "models",
+    "doctor",
+)
 NOT_COMMANDS = ("__init__", "main", "logs", "output", "progress", "words")
 
 

@@ -16,6 +16,7 @@ from luban.generating.grammar import Grammar, State
 from luban.tokenizing.tokenizer import Tokenizer
 
 KEPT = 512  # masks of one grammar
+MOST_STATES = 4096  # answers under way
 
 
 @dataclass
@@ -60,7 +61,9 @@ class Constrained:
     def state_of(self, said: tuple[int, ...]) -> State:
         """The grammar after an answer, which is one token longer than one seen before."""
         if said not in self.states:
-            before = self.states.pop(said[:-1], None)
+            if len(self.states) >= MOST_STATES:
+                self.states = {(): self.grammar.first}
+            before = self.states.pop(said[:-1], None) if said[:-1] else self.grammar.first
             before = self.grammar.read(b"".join(self.spelt[token] for token in said[:-1])) if before is None else before
             self.states[said] = self.grammar.read(self.spelt[said[-1]], before)
         return self.states[said]

@@ -34,6 +34,11 @@ class Pieces:
                 return count
         return 0
 
+    @property
+    def pending(self) -> int:
+        """Bytes that were fed and not given out."""
+        return len(self.held.encode()) + len(self.decoder.getstate()[0])
+
     def give(self, count: int) -> str:
         """The first characters, which are held no longer."""
         out, self.held = self.held[:count], self.held[count:]

@@ -7,74 +7,59 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from luban.errors import DataError
+from luban.generating.answer import Allowed, Answer, check_prompt
 from luban.generating.constrained import Constrained
 from luban.generating.json_schema import grammar_of
 from luban.generating.pieces import Pieces
+from luban.generating.prefixes import Prefixes
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
-from luban.messages import tr
 from luban.tokenizing.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 4096  # read at once, padding included
-Finish = Literal["", "stop", "length", "cancelled"]
-Allowed = Callable[[Sequence[int]], Tensor | None]  # the answer so far -> (V,) bool, or None = any token
-
-
-@dataclass(eq=False)
-class Answer:
-    """One sequence: its prompt, what was said so far, and why it ended."""
-
-    prompt: np.ndarray  # (P,) int64, at least one token
-    settings: Generation
-    pieces: Pieces
-    allowed: Allowed | None = None
-    tokens: list[int] = field(default_factory=list)
-    logs: list[float] = field(default_factory=list)  # -> logarithm of each token's chance
-    text: str = ""
-    fresh: str = ""  # text since it was last looked at
-    finish: Finish = ""
-    key: int = 0
-
-    def take(self) -> str:
-        """The text since the last time."""
-        out, self.fresh = self.fresh, ""
-        return out
+MOST_SCHEMAS = 16  # whose masks are kept
 
 
 class Slots:
-    """A net, its tokenizer and a cache; `add` prompts, then `step` until `busy` is over."""
+    """A net, its tokenizer and a cache; `add` prompts, then `step` until `busy` is over.
 
-    def __init__(self, net: Any, tokenizer: Tokenizer, *, slots: int = 8, capacity: int | None = None) -> None:
+    `kept` sequences that ended stay in the cache, for prompts that begin alike. Prompts of which more than `part` tokens are new are read in parts of
+    so many, between the steps of others; 0 = at once.
+    """
+
+    def __init__(
+        self, net: Any, tokenizer: Tokenizer, *, slots: int = 8, capacity: int | None = None, kept: int = 0, part: int = 0
+    ) -> None:
         self.net, self.tokenizer = net, tokenizer
         self.capacity = min(capacity or net.context, net.context)
-        self.cache = net.cache(slots, self.capacity)
-        self.slots = slots
+        self.cache = net.cache(slots + kept + (part > 0), self.capacity)
+        self.slots, self.part, self.desk = slots, part, slots + kept  # the desk: where a prompt is read in parts
+        self.prefixes = Prefixes(slots, kept)
         self.waiting: deque[Answer] = deque()
         self.active: list[Answer] = []  # the slot of each is its place here
-        self.spelt = tokenizer.bytes
+        self.reading: Answer | None = None
+        self.turn = False  # whether the last step read a part
         self.bounds: dict[str, Allowed] = {}
 
     @property
     def busy(self) -> bool:
         """Whether anything is left to say."""
-        return bool(self.waiting or self.active)
+        return bool(self.waiting or self.active or self.reading)
 
-    def add(self, prompt: Sequence[int] | np.ndarray, settings: Generation, allowed: Allowed | None = None) -> Answer:
-        """Put a prompt in the queue. Raises DataError L271 where the context cannot hold it."""
+    def add(self, prompt: Sequence[int] | np.ndarray, settings: Generation, allowed: Allowed | None = None, *, top: int = 0) -> Answer:
+        """Put a prompt in the queue. Raises DataError L271 where the context cannot hold it, L276 for an empty one."""
         tokens = np.asarray(prompt, np.int64)
         check_prompt(len(tokens), self.capacity)
         if allowed is None and settings.json_schema is not None:
             allowed = self.bound_by(settings.json_schema)
-        answer = Answer(tokens, settings, Pieces(settings.stop), allowed, key=key_of_prompt(settings.seed, tokens))
+        answer = Answer(tokens, settings, Pieces(settings.stop), allowed, key=key_of_prompt(settings.seed, tokens), top=top)
         if settings.max_tokens == 0:
             answer.finish = "length"
         else:
@@ -85,6 +70,8 @@ class Slots:
         """What a schema allows; its masks are shared by all answers bound by it."""
         key = json.dumps(schema, sort_keys=True)
         if key not in self.bounds:
+            if len(self.bounds) >= MOST_SCHEMAS:
+                del self.bounds[next(iter(self.bounds))]
             self.bounds[key] = Constrained(grammar_of(schema), self.tokenizer, self.net.num_tokens)
         return self.bounds[key]
 
@@ -92,21 +79,41 @@ class Slots:
         """Take a sequence out, wherever it is."""
         if answer in self.waiting:
             self.waiting.remove(answer)
+        if answer is self.reading:
+            self.reading = None
         answer.finish = answer.finish or "cancelled"
         self.release()
 
     @torch.inference_mode()
     def step(self) -> list[Answer]:
         """Read prompts where there is room, else say one more token of each; the answers that moved."""
-        if self.waiting and len(self.active) < self.slots:
-            moved = self.admit()
+        if self.reading is not None and not (self.turn and self.active):
+            moved, self.turn = self.read_on(self.reading), True
+        elif self.may_admit:
+            moved, self.turn = self.admit(), self.reading is not None
         else:
-            moved = list(self.active)
-            last = torch.tensor([[answer.tokens[-1]] for answer in moved])
-            hidden = self.net.hidden(last.to(self.device), cache=self.cache)
-            self.cache.lengths[: len(moved)] += 1
-            self.say(moved, self.net.logits(hidden[:, -1]))
+            moved, self.turn = self.speak(), False
         self.release()
+        return moved
+
+    @property
+    def may_admit(self) -> bool:
+        """Whether the next one that waits can be read now."""
+        if not self.waiting or len(self.active) + (self.reading is not None) >= self.slots:
+            return False
+        return self.reading is None or not self.is_long(self.waiting[0])
+
+    def is_long(self, answer: Answer) -> bool:
+        """Whether a prompt is read in parts."""
+        return bool(self.part) and len(answer.prompt) - self.known(answer)[1] > self.part
+
+    def speak(self) -> list[Answer]:
+        """One more token of each."""
+        moved = list(self.active)
+        last = torch.tensor([[answer.tokens[-1]] for answer in moved])
+        hidden = self.net.hidden(last.to(self.device), cache=self.cache)
+        self.cache.lengths[: len(moved)] += 1
+        self.say(moved, self.net.logits(hidden[:, -1]))
         return moved
 
     @property
@@ -114,24 +121,65 @@ class Slots:
         """Where the net lies."""
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
+    def known(self, answer: Answer) -> tuple[int, int]:
+        """The slot that begins like a prompt, and how far; (-1, 0) where none does."""
+        if not self.prefixes.slots:
+            return -1, 0
+        lengths = self.cache.lengths.tolist()
+        return self.prefixes.find(answer.prompt, [(k, one.sequence[: lengths[k]]) for k, one in enumerate(self.active) if one.tokens])
+
+    def begin(self, answer: Answer, slot: int) -> None:
+        """Put what is known of a prompt's beginning into a slot."""
+        source, count = self.known(answer)
+        self.cache.clear(slot)
+        if count:
+            self.cache.move(source, slot, count)
+        answer.reused = answer.read = count
+
     def admit(self) -> list[Answer]:
-        """Read as many waiting prompts as there is room for, padded on the right; each says its first token."""
-        first, longest = len(self.active), 0
-        while self.waiting and len(self.active) < self.slots:
-            longest = max(longest, len(self.waiting[0].prompt))
-            if len(self.active) > first and longest * (len(self.active) + 1 - first) > PROMPT_TOKENS:
+        """Read as many waiting prompts as there is room for, padded on the right; each says its first token. A long one alone, in parts."""
+        if self.is_long(self.waiting[0]):
+            self.reading = self.waiting.popleft()
+            self.begin(self.reading, self.desk)
+            return self.read_on(self.reading)
+        first, longest, most = len(self.active), 0, 0
+        while self.waiting and len(self.active) + (self.reading is not None) < self.slots:
+            answer = self.waiting[0]
+            known = self.known(answer)[1]
+            longest, most = max(longest, len(answer.prompt) - known), max(most, known)
+            full = longest * (len(self.active) + 1 - first) > PROMPT_TOKENS or most + longest > self.capacity
+            if len(self.active) > first and (full or self.is_long(answer)):
                 break
+            self.begin(answer, len(self.active))
             self.active.append(self.waiting.popleft())
         new = self.active[first:]
-        lengths = torch.tensor([len(answer.prompt) for answer in new])
-        tokens = torch.zeros(len(new), int(lengths.max()), dtype=torch.int64)
-        for row, answer in enumerate(new):
-            tokens[row, : len(answer.prompt)] = torch.from_numpy(answer.prompt)
-        self.cache.lengths[first : len(self.active)] = 0
-        hidden = self.net.hidden(tokens.to(self.device), cache=self.cache, first=first)  # (A, T, …)
-        self.cache.lengths[first : len(self.active)] = lengths
-        self.say(new, self.net.logits(hidden[torch.arange(len(new)), lengths - 1]))
+        self.say(new, self.read(new, first, self.capacity))
         return new
+
+    def read(self, answers: list[Answer], first: int, most: int) -> Tensor:
+        """The next tokens of prompts, `most` at most, into the slots from `first`; (A, V) logits after the last of each."""
+        parts = [answer.prompt[answer.read : answer.read + most] for answer in answers]
+        counts = torch.tensor([len(part) for part in parts])
+        tokens = torch.zeros(len(parts), int(counts.max()), dtype=torch.int64)
+        for row, part in enumerate(parts):
+            tokens[row, : len(part)] = torch.from_numpy(part)
+        hidden = self.net.hidden(tokens.to(self.device), cache=self.cache, first=first)  # (A, T, …)
+        self.cache.lengths[first : first + len(parts)] += counts
+        for answer, part in zip(answers, parts, strict=True):
+            answer.read += len(part)
+        return self.net.logits(hidden[torch.arange(len(parts)), counts - 1])  # type: ignore[no-any-return]
+
+    def read_on(self, answer: Answer) -> list[Answer]:
+        """One part of a long prompt; after the last it joins the others with its first token."""
+        logits = self.read([answer], self.desk, self.part)
+        if answer.read < len(answer.prompt):
+            return []
+        self.cache.move(self.desk, len(self.active))
+        self.cache.clear(self.desk)
+        self.active.append(answer)
+        self.reading = None
+        self.say([answer], logits)
+        return [answer]
 
     def say(self, answers: list[Answer], logits: Tensor) -> None:
         """One more token of each, by (A, V) logits."""
@@ -145,22 +193,14 @@ class Slots:
         )
         draws = [draw(answer.key, len(answer.tokens)) for answer in answers]
         found = choose(logits, settings, seen or [logits] * len(answers), draws)
-        logs = logits.gather(-1, found[:, None])[:, 0] - logits.logsumexp(-1)
+        whole = logits.logsumexp(-1)
+        logs = logits.gather(-1, found[:, None])[:, 0] - whole
+        for row, answer in enumerate(answers):
+            if answer.top:
+                best = logits[row].topk(min(answer.top, logits.shape[1]))
+                answer.tops.append(list(zip(best.indices.tolist(), (best.values - whole[row]).tolist(), strict=True)))
         for answer, token, log in zip(answers, found.tolist(), logs.tolist(), strict=True):
-            self.append(answer, token, log)
-
-    def append(self, answer: Answer, token: int, log: float) -> None:
-        """Add a token; end the answer at a stop, or where there is no more room."""
-        answer.tokens.append(token)
-        answer.logs.append(log)
-        ended = token in self.tokenizer.stops
-        full = len(answer.tokens) >= answer.settings.max_tokens or len(answer.prompt) + len(answer.tokens) >= self.capacity
-        new = answer.pieces.feed(b"" if ended else self.spelt[token], last=ended or full)
-        answer.text, answer.fresh = answer.text + new, answer.fresh + new
-        if ended or answer.pieces.stopped:
-            answer.finish = "stop"
-        elif full:
-            answer.finish = "length"
+            answer.append(token, log, self.tokenizer, self.capacity)
 
     def release(self) -> None:
         """Give the slots of those that ended to the last ones, so that those at work stand first."""
@@ -170,6 +210,7 @@ class Slots:
                 place += 1
                 continue
             last = len(self.active) - 1
+            self.prefixes.keep(self.cache, place, self.active[place].sequence[: int(self.cache.lengths[place])])
             if place != last:
                 self.cache.move(last, place)
                 self.active[place] = self.active[last]
@@ -180,16 +221,6 @@ class Slots:
 def repeats(settings: Sequence[Generation]) -> bool:
     """Whether any answer looks at what was said."""
     return any(one.repetition_penalty != 1 for one in settings)
-
-
-def check_prompt(length: int, context: int, where: str = "") -> None:
-    """Raises DataError L271 for a prompt that leaves no room to answer, L276 for an empty one."""
-    if length >= context:
-        what = tr("the prompt is longer than the context")
-        fix = tr("shorten it, or train with a larger context")
-        raise DataError("L271", what, where=where, received=tr("{n} tokens", n=length), allowed=[tr("at most {n}", n=context - 1)], fix=fix)
-    if not length:
-        raise DataError("L276", tr("the prompt is empty"), where=where, fix=tr("give at least one character"))
 
 
 def generate(net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], settings: Generation, *, slots: int = 16) -> list[Answer]:

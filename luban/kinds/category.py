@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
+from luban import few, occluding
 from luban.errors import warn
 from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
@@ -24,6 +25,8 @@ MISSING, UNSEEN = -1, -2
 
 class Category:
     """Codes 0 … K - 1 for the names of the training rows, in sorted order; -1 missing, -2 never seen."""
+
+    occlusion = occluding.CATEGORY
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -63,6 +66,8 @@ class Category:
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """(N,) int32 codes."""
+        if (found := few.names(series)) is not None:
+            return Encoded(few.codes(found, spec["names"], missing=MISSING, unseen=UNSEEN), {})
         names = as_names(series)
         codes = names.replace_strict(spec["names"], range(len(spec["names"])), default=UNSEEN, return_dtype=pl.Int32)
         codes = pl.select(pl.when(names.is_null()).then(MISSING).otherwise(codes).cast(pl.Int32)).to_series()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from annotated_types import Gt, MaxLen
 from torch import Tensor
 
+from luban import few, occluding
 from luban.kinds import Encoded, Spec
 from luban.messages import tr
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 ENCODER = "mlp"
 NUM_FEATURES = 9
+BLANK = ("", "NA", "null", "None")
+EPOCH = date(1970, 1, 1)
 FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%Y%m%d", "%Y年%m月%d日", "%Y.%m.%d",
@@ -28,6 +32,8 @@ ISO = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d
 
 class Date:
     """(N, 9) features: time since the first training day, and sine and cosine of year, week, month and day."""
+
+    occlusion = occluding.DATE
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -55,6 +61,8 @@ class Date:
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """(N, 9) float32, NaN = missing; what is not a date is a fault."""
+        if (days := few.days(series, spec["format"], BLANK)) is not None:
+            return Encoded(of_days(days, spec), {})
         instants = parse(series, spec["format"])
         wrong = (instants.is_null() & ~is_blank(series)).to_numpy().nonzero()[0]
         faults = {int(i): tr("not a date as {format}: {value}", format=spec["format"], value=repr(series[int(i)])[:40]) for i in wrong}
@@ -76,13 +84,21 @@ class Date:
 def features(instants: pl.Series, spec: Spec) -> np.ndarray:
     """(N, 9): linear time, then sine and cosine of four cycles."""
     seconds = instants.dt.epoch("s").cast(pl.Float64).fill_null(np.nan).to_numpy()
+    parts = (instants.dt.ordinal_day(), instants.dt.weekday(), instants.dt.day())
+    return waves_of(spec, [seconds, *(part.cast(pl.Float64).fill_null(np.nan).to_numpy() for part in parts)])
+
+
+def of_days(days: list[date | None], spec: Spec) -> np.ndarray:
+    """The same of few days."""
+    parts = [(np.nan,) * 4 if d is None else ((d - EPOCH).days * 86_400.0, d.timetuple().tm_yday, d.isoweekday(), d.day) for d in days]
+    return waves_of(spec, list(np.array(parts, np.float64).reshape(-1, 4).T))
+
+
+def waves_of(spec: Spec, parts: list[np.ndarray]) -> np.ndarray:
+    """(N, 9) from seconds since 1970, day of the year, of the week and of the month, (N,) each."""
+    seconds, day_of_year, weekday, day = parts
     days = seconds / 86_400
-    turns = (
-        instants.dt.ordinal_day().cast(pl.Float64).fill_null(np.nan).to_numpy() / 365.25,
-        instants.dt.weekday().cast(pl.Float64).fill_null(np.nan).to_numpy() / 7,
-        instants.dt.day().cast(pl.Float64).fill_null(np.nan).to_numpy() / 31,
-        days % 1,
-    )
+    turns = (day_of_year / 365.25, weekday / 7, day / 31, days % 1)
     linear = 2 * (days - spec["first_day"]) / spec["span_days"] - 1
     waves = [wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)]
     return np.stack([linear, *waves], axis=1).astype(np.float32)
@@ -118,4 +134,4 @@ def is_blank(series: pl.Series) -> pl.Series:
     """Missing, or written as nothing."""
     if series.dtype.is_temporal():
         return series.is_null()
-    return series.is_null() | series.cast(pl.String).str.strip_chars().is_in(["", "NA", "null", "None"])
+    return series.is_null() | series.cast(pl.String).str.strip_chars().is_in(BLANK)

@@ -15,6 +15,7 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
+from luban import occluding
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
 from luban.layers.augmentation import augment
@@ -36,6 +37,8 @@ GREY = ("1", "L", "I;16", "I", "LA")
 
 class Image:
     """(N, C, H, W) uint8."""
+
+    occlusion = occluding.IMAGE
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

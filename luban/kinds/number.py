@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, MaxLen
 from torch import Tensor
 
+from luban import few, occluding
 from luban.kinds import Encoded, Spec
 from luban.messages import tr
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 ENCODER = "mlp"
 NUM_QUANTILES = 48
 LARGEST = 1e30
+MISSING = ("", "NA", "N/A", "nan", "NaN", "null", "None", "?", "-")
 THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?%?$"  # 1,234,567.8; a comma elsewhere may be a decimal point
 
 
 class Number:
     """Floats, standardised by the training rows; NaN = missing."""
+
+    occlusion = occluding.NUMBER
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -80,10 +84,12 @@ class Number:
 
 def parse(series: pl.Series) -> tuple[np.ndarray, dict[int, str]]:
     """(N,) float64 with NaN for missing, and the rows that hold something else than a number."""
+    if (few_values := few.numbers(series, MISSING)) is not None:
+        return within_reach(few_values), {}
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         return within_reach(series.cast(pl.Float64).fill_null(np.nan).to_numpy()), {}
     text = series.cast(pl.String).str.strip_chars()
-    empty = text.is_null() | text.is_in(["", "NA", "N/A", "nan", "NaN", "null", "None", "?", "-"])
+    empty = text.is_null() | text.is_in(MISSING)
     grouped = text.str.contains(THOUSANDS).fill_null(False)
     plain = pl.select(pl.when(grouped).then(text.str.replace_all(",", "")).otherwise(text)).to_series()
     values = plain.str.strip_suffix("%").cast(pl.Float64, strict=False)

@@ -12,6 +12,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
+from luban import occluding
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
@@ -28,6 +29,8 @@ LARGEST = 1e30  # what is larger is no measurement
 
 class Series:
     """Ragged (steps, numbers), standardised per number; NaN on steps beyond the end."""
+
+    occlusion = occluding.SERIES
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

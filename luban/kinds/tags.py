@@ -11,6 +11,7 @@ import torch
 from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
+from luban import few, occluding
 from luban.columns import Ragged
 from luban.kinds import Encoded, Names, Spec
 from luban.messages import tr
@@ -24,6 +25,8 @@ SEPARATORS = ("|", ";", "；", "、", ",", "，")
 
 class Tags:
     """Sets of codes; an empty set is an answer, a missing one is not."""
+
+    occlusion = occluding.TAGS
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -58,8 +61,8 @@ class Tags:
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """Ragged int32 codes; unseen tags are left out; a missing set is the single code -1."""
-        lists = split(series, spec["separator"]).to_list()
-        code = {name: i for i, name in enumerate(spec["names"])}
+        lists = few.sets(series, spec["separator"]) or split(series, spec["separator"]).to_list()
+        code = few.places(spec["names"])
         sets = [[-1] if tags is None else sorted({code[tag] for tag in tags if tag in code}) for tags in lists]
         flat = np.fromiter((c for tags in sets for c in tags), np.int32)
         return Encoded(Ragged.of(flat, [len(tags) for tags in sets]), {})

@@ -19,6 +19,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from luban import few, occluding
 from luban.columns import Ragged
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
@@ -40,6 +41,8 @@ HAN = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 
 class Text:
     """Token ids, 0 = padding; a missing text is an empty one."""
+
+    occlusion = occluding.TEXT
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -99,7 +102,7 @@ class Text:
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """Ragged int32 token ids, at most `max_length` each."""
         limit, pieces = spec["max_length"], subwords.opened(spec["tokenizer"])
-        texts = [normalise(text, spec["lowercase"]) for text in as_text(series).to_list()]
+        texts = [normalise(text, spec["lowercase"]) for text in few.texts(series) or as_text(series).to_list()]
         if pieces is not None:
             parts = [pieces.encode(chunk, limit) for chunk in chunks(texts)]
         else:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from luban import catalog, pretrained
 from luban.columns import Columns, Ragged
 from luban.errors import RecipeError
-from luban.generating.slots import Answer, check_prompt, generate, stream
+from luban.generating.slots import Answer, Slots, check_prompt, generate, stream
 from luban.language import decoders
 from luban.language.causal import nats_of, scores
 from luban.messages import tr
@@ -171,6 +171,15 @@ class Speaking:
         for place, (row, length) in enumerate(zip(batch.tokens, batch.lengths.tolist(), strict=True)):
             for found in stream(net, self.tokenizer, row[:length].numpy(), self.config.generation):
                 yield pl.DataFrame({"row": [place], "text": [found.take()], "finish": [found.finish]})
+
+    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Slots:
+        """Where many answers are said beside each other, `capacity` tokens each at most."""
+        return Slots(net, self.tokenizer, slots=slots, capacity=capacity, kept=kept, part=part)
+
+    def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
+        """(P,) tokens of each row as a prompt, however long. Raises DataError L201."""
+        begin = [] if self.tokenizer.begin is None else [self.tokenizer.begin]
+        return [np.concatenate([np.array(begin, np.int64), tokens]) for tokens in self.encode(table)["tokens"]]  # type: ignore[attr-defined]
 
     def checked(self) -> Self:
         """The same task as it answers golden rows: what a prompt's chance is, for the likeliest of two tokens may differ by machine."""

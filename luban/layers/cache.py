@@ -6,6 +6,9 @@ The first A slots work: a sequence that ends gives its place to the last one, so
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +18,7 @@ class Cache:
 
     def __init__(self, layers: int, slots: int, heads: int, capacity: int, head_dim: int, *, like: Tensor) -> None:
         def shape() -> Tensor:
-            return torch.zeros(slots, heads, capacity, head_dim, dtype=like.dtype, device=like.device)
+            return blank((slots, heads, capacity, head_dim), like)
 
         self.keys = [shape() for _ in range(layers)]  # (S, K, L, E) each
         self.values = [shape() for _ in range(layers)]
@@ -44,6 +47,14 @@ class Cache:
     def clear(self, slot: int) -> None:
         """Forget a sequence."""
         self.lengths[slot] = 0
+
+
+def blank(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Zeros; on a CPU such pages as the system hands out when they are first written, so that room which is never used costs nothing."""
+    if like.device.type != "cpu":
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    room = np.zeros(math.prod(shape) * like.element_size(), np.uint8)
+    return torch.from_numpy(room).view(like.dtype).view(shape)
 
 
 class Reading:

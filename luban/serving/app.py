@@ -108,7 +108,7 @@ class Service:
         if now[1] - before[1] >= FEWEST:
             self.seen = now
             for hosted in self.shelf.models.values():
-                hosted.batcher.request_s = (now[0] - before[0]) / (now[1] - before[1])
+                hosted.batcher.forecast.request_s = (now[0] - before[0]) / (now[1] - before[1])
         if self.watch_s and second and second % self.watch_s == 0:
             self.exchange_later()
 

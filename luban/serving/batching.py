@@ -17,7 +17,7 @@ from typing import Any
 from luban.errors import logger
 from luban.serving import problems
 from luban.serving.body import Gone, Receive
-from luban.serving.pace import Pace
+from luban.serving.pace import Forecast
 from luban.serving.rows import Rows
 from luban.serving.settings import Limits
 
@@ -48,14 +48,14 @@ class Batcher:
         self.line: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.held: Any = None  # taken from the line, and left for the next batch
         self.requests, self.rows = 0, 0  # admitted and not yet answered; counted by the loop alone
-        self.pace, self.request_s = Pace(), 0.0  # seconds of the loop for one request, told from outside
+        self.forecast = Forecast(limits.wait_s, limits.batch_rows)
         self.crowd = False
         self.thread = threading.Thread(target=self.work, name=f"batch-{name}", daemon=True)
         self.thread.start()
 
     def admit(self) -> None:
         """Raises RequestError L612 where one more could not be answered in time."""
-        wait_s = self.pace.wait(self.rows + 1, self.limits.batch_rows) + self.requests * self.request_s
+        wait_s = self.forecast.wait(self.rows + 1, self.requests)
         late = wait_s > self.limits.wait_s and self.requests >= self.limits.always
         if late or self.requests >= self.limits.waiting:
             raise problems.overloaded(round(wait_s))
@@ -71,9 +71,12 @@ class Batcher:
             timers.append(loop.call_later(WATCH_S, lambda: watching.append(loop.create_task(watch(work, receive)))))
         self.requests += 1
         self.rows += rows.count
+        foretold_s = self.forecast.plain(self.rows, self.requests)
         self.line.put(work)
         try:
-            return await work.future
+            answer = await work.future
+            self.forecast.learn(foretold_s, time.monotonic() - work.asked)
+            return answer
         finally:
             for timer in (*timers, *watching):
                 timer.cancel()
@@ -134,7 +137,7 @@ class Batcher:
             logger.error("%s: %s", self.thread.name, type(error).__name__)
             answers = [error] * len(batch)
         seconds, count = time.monotonic() - begun, sum(work.rows.count for work in batch)
-        self.pace.learn(count, seconds)
+        self.forecast.pace.learn(count, seconds)
         self.seen(len(batch), count, seconds)
         batch[0].future.get_loop().call_soon_threadsafe(deliver, batch, answers)
 

@@ -31,6 +31,10 @@ class Gauges:
             "luban_batch_seconds", "Seconds a batch is computed.", ["model"], buckets=LATENCY, registry=self.registry
         )
         self.tokens = Counter("luban_tokens", "Tokens generated.", ["model"], registry=self.registry)
+        self.prompt_tokens = Counter("luban_prompt_tokens", "Tokens of prompts that were answered.", ["model"], registry=self.registry)
+        self.reused_tokens = Counter(
+            "luban_reused_tokens", "Of these, tokens whose keys and values were known already.", ["model"], registry=self.registry
+        )
         self.running = Gauge("luban_model_info", "1 for the version that answers.", ["model", "version"], registry=self.registry)
         self.failed_exchanges = Counter("luban_failed_exchanges", "Newer versions that were refused.", ["model"], registry=self.registry)
         Gauge("luban_info", "The program.", ["version"], registry=self.registry).labels(luban.__version__).set(1)
@@ -56,6 +60,18 @@ class Gauges:
             rows.inc(count)
             sizes.observe(count)
             times.observe(seconds)
+
+        return seen
+
+    def pieces(self, model: str) -> Callable[[Any], None]:
+        """Told of each piece of a generated answer."""
+        tokens, read, reused = self.tokens.labels(model), self.prompt_tokens.labels(model), self.reused_tokens.labels(model)
+
+        def seen(piece: Any) -> None:
+            tokens.inc(piece.tokens)
+            if piece.finish:
+                read.inc(piece.prompt_tokens)
+                reused.inc(piece.reused)
 
         return seen
 

@@ -92,14 +92,14 @@ class Hosted:
 
     def __init__(self, name: str, folder: Path, limits: Limits, gauges: Gauges, log: PredictionLog | None = None) -> None:
         self.name, self.folder, self.limits, self.gauges, self.log = name, folder, limits, gauges, log
-        self.opened = open_version(folder)
+        self.opened, self.explaining = open_version(folder), 0
         self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
         gauges.version(name, self.opened.version)
 
     @cached_property
     def speaker(self) -> Speaker:
         """Says answers piece by piece, where the task can."""
-        return Speaker(self.limits, name=self.name)
+        return Speaker(self.limits, name=self.name, seen=self.gauges.pieces(self.name))
 
     def stop(self) -> None:
         """Let its threads come to their end."""

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import base64
-import json
 import struct
-import time
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import polars as pl
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from luban.messages import said
 from luban.serving import body, problems
 from luban.serving.body import header
+from luban.serving.desks import Wish
 from luban.serving.hosted import Hosted
 from luban.serving.routes import to_response
-from luban.serving.rows import hold
-from luban.serving.speaking import Piece, Saying
+from luban.serving.rows import Wrong, check_characters, hold
+from luban.serving.spoken import ChatShape, TextShape, spoken
 
 HARMLESS = {"user", "metadata", "store", "safety_identifier", "prompt_cache_key"}  # they change no answer
 NEUTRAL = {
     "n": (1, None), "best_of": (1, None), "frequency_penalty": (0, None), "presence_penalty": (0, None), "logit_bias": ({}, None),
-    "logprobs": (False, None), "top_logprobs": (0, None), "echo": (False, None), "suffix": ("", None), "tools": ([], None),
+    "echo": (False, None), "suffix": ("", None), "tools": ([], None),
     "tool_choice": ("none", "auto", None), "response_format": ({"type": "text"}, None), "parallel_tool_calls": (True, False, None),
     "stream_options": ({}, {"include_usage": True}, {"include_usage": False}, None), "reasoning_effort": (None,), "modalities": (["text"], None),
 }  # fmt: skip
@@ -32,7 +30,7 @@ PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "se
 ROLES = ("system", "developer", "user", "assistant")
 MOST_MESSAGES = 1000
 MOST_INPUTS = 1024
-Shape = Callable[[str, str | None, bool], dict[str, Any]]
+MOST_LIKELIEST, MOST_LIKELIEST_OF_TEXTS = 20, 5  # as clients know them
 
 
 async def asked_of(request: Request, route: str) -> tuple[Hosted, dict[str, Any]]:
@@ -59,7 +57,7 @@ def settings_of(asked: dict[str, Any], most_tokens: int) -> dict[str, Any]:
             raise problems.unsupported()  # its name is the request's own word
     out = {name: asked[name] for name in PASSED_ON if asked.get(name) is not None}
     if kind_of(asked.get("response_format")) == "json_schema":
-        out["json_schema"] = asked["response_format"].get("json_schema")
+        out["json_schema"] = schema_of(asked["response_format"].get("json_schema"))
     tokens = asked.get("max_completion_tokens", asked.get("max_tokens"))
     if tokens is not None and (type(tokens) is not int or tokens < 1):
         raise problems.invalid(said("`max_tokens` is a whole number above 0"), param="max_tokens")
@@ -75,6 +73,14 @@ def settings_of(asked: dict[str, Any], most_tokens: int) -> dict[str, Any]:
     return out
 
 
+def schema_of(described: Any) -> dict[str, Any]:
+    """`{"name": …, "schema": {…}}` holds it. Raises RequestError L605."""
+    schema = described.get("schema") if isinstance(described, dict) else None
+    if not isinstance(schema, dict):
+        raise problems.invalid(said("`response_format.json_schema` holds `schema`, a table"), param="json_schema")
+    return schema
+
+
 def kind_of(value: Any) -> Any:
     """The type a response format names."""
     return value.get("type") if isinstance(value, dict) else None
@@ -82,8 +88,10 @@ def kind_of(value: Any) -> Any:
 
 def column_of(hosted: Hosted, kind: str, what: Any) -> str:
     """The only column a prompt or messages can stand in. Raises RequestError L617."""
-    found = [name for name, found in hosted.inputs.items() if kind in (found, name)]
-    if len(found) != 1 or (kind != "embedding" and not hasattr(hosted.opened.model.task, "stream")):
+    task = hosted.opened.model.task
+    any_column = kind == "messages" and getattr(task, "converses", False)
+    found = [name for name, found in hosted.inputs.items() if any_column or kind in (found, name)]
+    if len(found) != 1 or not hasattr(task, "stream"):
         raise problems.unable(what)
     return found[0]
 
@@ -93,19 +101,29 @@ async def chat(request: Request) -> Response:
     hosted, asked = await asked_of(request, "/v1/chat/completions")
     column = column_of(hosted, "messages", said("this model does not chat"))
     messages = asked.pop("messages", None)
-    check_messages(messages)
-    settings = settings_of(asked, hosted.limits.tokens)
-    table = pl.DataFrame({column: [messages]})
-
-    def shape(text: str, finish: str | None, whole: bool) -> dict[str, Any]:
-        said_ = {"role": "assistant", "content": text}
-        part = {"message": said_ | {"refusal": None}} if whole else {"delta": {"content": text} if text or finish is None else {}}
-        return {"index": 0, **part, "logprobs": None, "finish_reason": finish}
-
-    return await spoken(request, hosted, asked, table, settings, ("chat.completion", "chat.completion.chunk", "chatcmpl"), shape)
+    check_messages(messages, hosted.limits.characters)
+    likeliest = likeliest_of(asked, "top_logprobs", MOST_LIKELIEST)
+    wish = Wish(pl.DataFrame({column: [messages]}), settings_of(asked, hosted.limits.tokens), likeliest)
+    return await spoken(request, hosted, wish, asked, ChatShape())
 
 
-def check_messages(messages: Any) -> None:
+def likeliest_of(asked: dict[str, Any], name: str, most: int) -> int | None:
+    """How many tokens are told of each place, None where none; taken out of what is asked. Raises RequestError L605."""
+    wanted, count = asked.pop("logprobs", None), asked.pop("top_logprobs", None)
+    if name == "top_logprobs":
+        if not isinstance(wanted, bool | None):
+            raise problems.invalid(said("`logprobs` is true or false"), param="logprobs")
+        if count is not None and not wanted:
+            raise problems.invalid(said("`top_logprobs` asks for `logprobs`"), param="top_logprobs")
+        found = (count or 0) if wanted else None
+    else:
+        found = wanted
+    if found is not None and (type(found) is not int or not 0 <= found <= most):
+        raise problems.invalid(said("`{name}` is a whole number between 0 and {most}", name=name, most=most), param=name)
+    return found
+
+
+def check_messages(messages: Any, most: int) -> None:
     """Raises RequestError L605."""
     if not isinstance(messages, list) or not 1 <= len(messages) <= MOST_MESSAGES:
         raise problems.invalid(said("`messages` is a list of tables with `role` and `content`"), param="messages")
@@ -113,6 +131,14 @@ def check_messages(messages: Any) -> None:
         good = isinstance(message, dict) and message.get("role") in ROLES and isinstance(message.get("content"), str)
         if not good or not set(message) <= {"role", "content", "name"}:
             raise problems.invalid(said("`messages` is a list of tables with `role` and `content`"), param=f"messages.{place}")
+    texts = [text for message in messages for text in message.values() if isinstance(text, str)]
+    if sum(map(len, texts)) > most:
+        raise problems.invalid(said("the text is longer than {most} characters", most=most), param="messages")
+    try:
+        for text in texts:
+            check_characters(text)
+    except Wrong as wrong:
+        raise problems.invalid(wrong.what, param="messages") from wrong
 
 
 async def completions(request: Request) -> Response:
@@ -125,94 +151,9 @@ async def completions(request: Request) -> Response:
     if not isinstance(prompt, str):
         raise problems.invalid(said("`prompt` is a text"), param="prompt")
     rows = hold([{column: prompt}], {column: "text"}, hosted.limits)
-    settings = settings_of(asked, hosted.limits.tokens)
-
-    def shape(text: str, finish: str | None, whole: bool) -> dict[str, Any]:
-        return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
-
-    return await spoken(request, hosted, asked, rows.table(), settings, ("text_completion", "text_completion", "cmpl"), shape)
-
-
-async def spoken(
-    request: Request, hosted: Hosted, asked: dict[str, Any], table: pl.DataFrame, settings: dict[str, Any], kinds: tuple[str, str, str], shape: Shape
-) -> Response:  # fmt: skip
-    """The answer whole, or piece by piece as server-sent events."""
-    speaker, number = hosted.speaker, request.scope["luban"].number
-    facts = {"id": f"{kinds[2]}-{number}", "created": int(time.time()), "model": hosted.name, "system_fingerprint": hosted.opened.version}
-    saying = speaker.begin(hosted.opened.model, table, settings)
-    if not asked.get("stream"):
-        try:
-            text, last, tokens = await whole(saying)
-        finally:
-            speaker.end(saying)
-        hosted.gauges.tokens.labels(hosted.name).inc(tokens)
-        choices = [shape(text, last.finish, True)]
-        return to_response({**facts, "object": kinds[0], "choices": choices, "usage": usage(last.prompt_tokens, tokens)})
-    try:
-        first = await heard(saying)  # what is wrong with the request is told with its status
-    except BaseException:
-        speaker.end(saying)
-        raise
-    with_usage = (asked.get("stream_options") or {}).get("include_usage", False)
-    events = streamed(hosted, saying, first, {**facts, "object": kinds[1]}, shape, with_usage=with_usage)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-async def heard(saying: Saying) -> Piece:
-    """The next piece. Raises RequestError."""
-    piece = await saying.pieces.get()
-    if isinstance(piece, Exception):
-        raise piece
-    return piece
-
-
-async def whole(saying: Saying) -> tuple[str, Piece, int]:
-    """All pieces."""
-    texts, tokens = [], 0
-    while True:
-        piece = await heard(saying)
-        texts.append(piece.text)
-        tokens += piece.tokens
-        if piece.finish:
-            return "".join(texts), piece, tokens
-
-
-async def streamed(
-    hosted: Hosted, saying: Saying, first: Piece, facts: dict[str, Any], shape: Shape, *, with_usage: bool
-) -> AsyncIterator[bytes]:  # fmt: skip
-    """Events, the last of them `[DONE]`; who leaves ends the answer."""
-    piece, tokens = first, 0
-    nothing = {"usage": None} if with_usage else {}
-    try:
-        if facts["object"] == "chat.completion.chunk":
-            opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-            yield event({**facts, "choices": [opening], **nothing})
-        while True:
-            tokens += piece.tokens
-            if piece.text:
-                yield event({**facts, "choices": [shape(piece.text, None, False)], **nothing})
-            if piece.finish:
-                break
-            piece = await heard(saying)
-        yield event({**facts, "choices": [shape("", piece.finish, False)], **nothing})
-        if with_usage:
-            yield event({**facts, "choices": [], "usage": usage(piece.prompt_tokens, tokens)})
-        yield b"data: [DONE]\n\n"
-    except problems.RequestError as error:
-        yield b"data: " + error.body(facts["id"].partition("-")[2]) + b"\n\n"
-    finally:
-        hosted.speaker.end(saying)
-        hosted.gauges.tokens.labels(hosted.name).inc(tokens)
-
-
-def event(value: dict[str, Any]) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n\n"
-
-
-def usage(prompt: int, answer: int) -> dict[str, int]:
-    """As clients count."""
-    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+    likeliest = likeliest_of(asked, "logprobs", MOST_LIKELIEST_OF_TEXTS)
+    wish = Wish(rows.table(), settings_of(asked, hosted.limits.tokens), likeliest)
+    return await spoken(request, hosted, wish, asked, TextShape())
 
 
 async def embeddings(request: Request) -> Response:

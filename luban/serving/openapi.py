@@ -30,10 +30,8 @@ def describe(service: Service) -> Schema:
     paths: dict[str, Any] = {path: {"get": plain(path, what)} for path, what in PLAIN.items()}
     for hosted in service.shelf.models.values():
         paths[f"/v1/predict/{quote(hosted.name)}"] = {"post": predicting(hosted, service.limits)}
-        if hasattr(hosted.opened.model, "explain"):
-            paths[f"/v1/explain/{quote(hosted.name)}"] = {
-                "post": predicting(hosted, service.limits) | {"operationId": f"explain_{hosted.name}"}
-            }
+        if "explain" in capabilities(hosted):
+            paths[f"/v1/explain/{quote(hosted.name)}"] = {"post": explaining(hosted, service.limits)}
     spoken = {route for hosted in service.shelf.models.values() for can in capabilities(hosted) for route in SPOKEN.get(can, ())}
     paths |= {path: {"post": speaking(path, service, can)} for path, can in WANTS.items() if path in spoken}
     document: Schema = {
@@ -101,6 +99,23 @@ def predicting(hosted: Hosted, limits: Limits) -> Schema:
     }
 
 
+def explaining(hosted: Hosted, limits: Limits) -> Schema:
+    """As predicting, but what comes back is what the answer hangs on; of a label, where one is named."""
+    route = predicting(hosted, limits)
+    for schema in route["requestBody"]["content"][JSON]["schema"]["oneOf"]:
+        schema["properties"] = schema["properties"] | {"label": {"type": "string"}}
+    facts = {
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "explanation": EXPLANATION,
+        "explanations": {"type": "array", "items": EXPLANATION},
+    }
+    content = {JSON: {"schema": {"type": "object", "properties": facts, "required": ["model", "version"]}}}
+    answered = {"200": {"description": "What each answer hangs on, in order", "content": content}}
+    summary = f"What answers of {hosted.name} hang on"
+    return route | {"operationId": f"explain_{hosted.name}", "summary": summary, "responses": route["responses"] | answered}
+
+
 def row_of(hosted: Hosted, limits: Limits) -> Schema:
     """A row: every column of the signature must be there, null where it is missing; others are not looked at."""
     specs = (hosted.opened.model.task.state or {}).get("inputs", {})
@@ -152,6 +167,13 @@ def refusals(*codes: str) -> Schema:
     return {code: {"description": PROBLEMS[code], "content": body} for code in codes}
 
 
+EXPLANATION: Schema = {
+    "type": "object",
+    "properties": {
+        "method": {"type": "string"}, "answer": {"type": "object"}, "label": {"type": "string"}, "value": {"type": "number"},
+        "columns": {"type": "array", "items": {"type": "object"}}, "parts": {"type": "object"},
+    },
+}  # fmt: skip
 DEADLINE: Schema = {"type": "number", "exclusiveMinimum": 0, "description": "Milliseconds within which an answer is of use"}
 PROBLEM: Schema = {
     "type": "object",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-NEWEST = 0.05  # weight of the newest batch
+NEWEST = 0.05  # weight of the newest batch, or of the newest request
+WORST = 8.0  # times as long as foretold
 
 
 class Pace:
@@ -42,3 +43,26 @@ class Pace:
         """Seconds until so many rows are answered."""
         start, each = self.line
         return start * math.ceil(rows / batch_rows) + each * rows
+
+
+class Forecast:
+    """How long a request will be under way, and how far such forecasts were out: what else the processor does shows in that alone."""
+
+    def __init__(self, target_s: float, batch_rows: int) -> None:
+        self.target_s, self.batch_rows = target_s, batch_rows
+        self.pace, self.request_s = Pace(), 0.0  # request_s: seconds of the loop for one request, told from outside
+        self.ratio = 1.0
+
+    def plain(self, rows: int, requests: int) -> float:
+        """Seconds until so many rows of so many requests are answered, by what lately was measured."""
+        return self.pace.wait(rows, self.batch_rows) + requests * self.request_s
+
+    def wait(self, rows: int, requests: int) -> float:
+        """The same, as far out as forecasts were."""
+        return self.plain(rows, requests) * self.ratio
+
+    def learn(self, foretold_s: float, took_s: float) -> None:
+        """A request is answered; those that hardly waited say nothing about waiting."""
+        if foretold_s * self.ratio >= self.target_s / 4:
+            found = min(max(took_s / foretold_s, 1.0), WORST)
+            self.ratio += NEWEST * (found - self.ratio)

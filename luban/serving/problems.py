@@ -23,9 +23,10 @@ class RequestError(LubanError):
     exit_code = 7
 
     def __init__(
-        self, code: str, status: int, what: Said, *, details: list[dict[str, Any]] | None = None, retry_s: int = 0, param: str | None = None
-    ) -> None:
-        self.status, self.details, self.retry_s, self.param = status, details or [], retry_s, param
+        self, code: str, status: int, what: Said, *, details: list[dict[str, Any]] | None = None, retry_s: int = 0, param: str | None = None,
+        known_as: str = "",
+    ) -> None:  # fmt: skip
+        self.status, self.details, self.retry_s, self.param, self.known_as = status, details or [], retry_s, param, known_as
         super().__init__(code, what)
 
     def body(self, request_id: str, language: str = "en") -> bytes:
@@ -34,9 +35,11 @@ class RequestError(LubanError):
             "message": in_both(self.what)[language],
             "type": KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error"),
             "param": self.param,
-            "code": self.code,
+            "code": self.known_as or self.code,
             "request_id": request_id,
         }
+        if self.known_as:
+            facts["luban_code"] = self.code
         if self.details:
             facts["details"] = [detail | {"what": in_both(detail["what"])[language]} for detail in self.details]
         return json.dumps({"error": facts}, ensure_ascii=False).encode()
@@ -157,3 +160,9 @@ def internal() -> RequestError:
 def crowded() -> RequestError:
     """503: too many connections."""
     return RequestError("L620", 503, said("too many connections"), retry_s=1)
+
+
+def too_long(tokens: int, most: int) -> RequestError:
+    """400, under the name by which clients of language models know it: they then shorten the conversation."""
+    what = said("the prompt has {n} tokens; this model's maximum context length leaves room for {most}", n=tokens, most=most)
+    return RequestError("L621", 400, what, known_as="context_length_exceeded", param="prompt")

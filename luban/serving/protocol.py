@@ -15,9 +15,6 @@ from luban.serving.settings import Limits
 LEFT_OVER = 1_000_000  # bytes of an unwanted body that are still taken, so that the refusal is read
 LEFT_OVER_S = 3.0
 LAST_WORD_S = 0.5
-TOO_MANY = 429
-REST_S = 0.0015  # five times what a refusal costs: one after the other, they take a fifth of a processor
-LONGEST_REST_S = 1.0  # as Retry-After says
 
 
 def protocol(limits: Limits) -> type[H11Protocol]:
@@ -37,7 +34,6 @@ class Connection(H11Protocol):
     waits_since: float | None = None  # since when a request's head is incomplete
     refused_since: float | None = None  # since when a body comes that nobody wants
     left_over = 0
-    resting = 0  # connections of this service that rest
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is one that says it slowly."""
@@ -61,26 +57,10 @@ class Connection(H11Protocol):
             self.waits_since = None
 
     def on_response_complete(self) -> None:
-        """A next request that stands there already starts the clock anew; who was told to come later is not heard at once."""
-        call = self.scope.get("luban")  # type: ignore[call-overload]
+        """A next request that stands there already starts the clock anew."""
         super().on_response_complete()
-        if call is not None and call.status == TOO_MANY and self.cycle.response_complete and not self.transport.is_closing():
-            self.rest()
         if self.conn.their_state is h11.SEND_BODY:
             self.refused_since = self.loop.time()
-
-    def rest(self) -> None:
-        """Leave unread what comes next for a moment, the longer the more connections rest: refusals never take most of the time."""
-        guarded = type(self)
-        guarded.resting += 1
-        self.flow.pause_reading()
-        self.loop.call_later(min(LONGEST_REST_S, guarded.resting * REST_S), self.wake)
-
-    def wake(self) -> None:
-        """Hear again."""
-        type(self).resting -= 1
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
 
     def shutdown(self) -> None:
         """The door is closed: whoever came in has a moment to say what he wants; what he is told then ends the connection."""

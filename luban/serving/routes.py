@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
+import polars as pl
 from starlette.requests import Request
 from starlette.responses import Response
 
 from luban.bundle import golden
+from luban.bundle.occlusion import can_explain
+from luban.errors import DataError
 from luban.messages import said
 from luban.serving import body, multipart, problems
 from luban.serving.body import header
-from luban.serving.hosted import Hosted
+from luban.serving.hosted import Hosted, Opened
 from luban.serving.rows import hold
 
-MOST_EXPLAINED = 16
-KNOWN = {"row", "rows", "deadline_ms"}
+MOST_EXPLAINED = 16  # rows of a request: each is answered a hundred times and more
+MOST_EXPLAINING = 4  # requests of a model at once
+KNOWN = {"row", "rows", "deadline_ms", "label"}
 
 
 def to_response(value: Any, status: int = 200) -> Response:
@@ -65,7 +70,8 @@ def brief(hosted: Hosted) -> dict[str, Any]:
 def capabilities(hosted: Hosted) -> list[str]:
     """What can be asked of it."""
     model = hosted.opened.model
-    out = ["predict"] + (["explain"] if hasattr(model, "explain") else [])
+    answers = [line["answer"] for line in hosted.opened.examples[:1]]
+    out = ["predict"] + (["explain"] if hasattr(model, "explain") and any(map(can_explain, answers)) else [])
     return (
         out
         + (["generate"] if hasattr(model.task, "stream") else [])
@@ -94,6 +100,8 @@ async def predict(request: Request) -> Response:
     """Answers, one for each row."""
     hosted = found(request, "/v1/predict")
     asked, within_s = await asked_of(request, hosted)
+    if asked["label"]:
+        raise problems.unsupported("label")
     answers = await hosted.batcher.submit(asked["rows"], within_s, request.receive)
     facts = {"model": hosted.name, "version": hosted.opened.version}
     if asked["one"]:
@@ -110,6 +118,7 @@ async def asked_of(request: Request, hosted: Hosted) -> tuple[dict[str, Any], fl
         return {
             "rows": hold([multipart.fields(data, content_type)], hosted.inputs, service.limits, hosted.opened.optional),
             "one": True,
+            "label": "",
         }, service.limits.answer_s
     if content_type.split(b";")[0].strip().lower() != b"application/json":
         raise problems.wrong_type()
@@ -119,9 +128,11 @@ async def asked_of(request: Request, hosted: Hosted) -> tuple[dict[str, Any], fl
     given = [value["row"]] if "row" in value else value["rows"]
     if not isinstance(given, list):
         raise problems.invalid(said("`rows` is a list"), param="rows")
-    return {"rows": hold(given, hosted.inputs, service.limits, hosted.opened.optional), "one": "row" in value}, seconds(
-        value.get("deadline_ms"), service.limits.answer_s
-    )
+    label = value.get("label", "")
+    if not isinstance(label, str):
+        raise problems.invalid(said("a text is wanted"), param="label")
+    rows = hold(given, hosted.inputs, service.limits, hosted.opened.optional)
+    return {"rows": rows, "one": "row" in value, "label": label}, seconds(value.get("deadline_ms"), service.limits.answer_s)
 
 
 def seconds(asked: Any, most: float) -> float:
@@ -136,15 +147,39 @@ def seconds(asked: Any, most: float) -> float:
 async def explain(request: Request) -> Response:
     """Why the model answers so, where it can say."""
     hosted = found(request, "/v1/explain")
-    explaining = getattr(hosted.opened.model, "explain", None)
-    if explaining is None:
+    if "explain" not in capabilities(hosted):
         raise problems.unable(said("this model cannot explain its answers"))
-    asked, _ = await asked_of(request, hosted)
-    if asked["rows"].count > MOST_EXPLAINED:
-        raise problems.invalid(said("there must be between 1 and {most} rows", most=MOST_EXPLAINED))
-    explanations = await asyncio.get_running_loop().run_in_executor(None, explaining, asked["rows"].table())
-    listed = explanations.to_dicts() if hasattr(explanations, "to_dicts") else explanations
-    return to_response({"model": hosted.name, "version": hosted.opened.version, "explanations": golden.to_json(listed)})
+    if hosted.explaining >= MOST_EXPLAINING:
+        raise problems.overloaded(1)
+    hosted.explaining += 1
+    try:
+        asked, _ = await asked_of(request, hosted)
+        if asked["rows"].count > MOST_EXPLAINED:
+            raise problems.invalid(said("there must be between 1 and {most} rows", most=MOST_EXPLAINED))
+        opened = hosted.opened
+        working = partial(reasons, opened, asked["rows"].table(), asked["label"])
+        explanations = await asyncio.get_running_loop().run_in_executor(None, working)
+    finally:
+        hosted.explaining -= 1
+    facts = {"model": hosted.name, "version": opened.version}
+    if asked["one"]:
+        return to_response(facts | {"explanation": explanations[0]})
+    return to_response(facts | {"explanations": explanations})
+
+
+def reasons(opened: Opened, table: pl.DataFrame, label: str) -> Any:
+    """As JSON has them. Raises RequestError L605 for a row that cannot be read, or a label that is none."""
+    try:
+        explanations = opened.model.explain(table, label=label)
+    except DataError as error:
+        if error.code == "L283":
+            raise problems.invalid(said("the model knows no such label"), param="label") from error
+        raise problems.unanswerable(error) from error
+    wrong = [place for place, one in enumerate(explanations) if "error" in one]
+    if wrong:
+        details = [{"row": place, "what": said("the cell cannot be read as its kind")} for place in wrong]
+        raise problems.invalid(said("some cells are not such as the model reads"), details)
+    return golden.to_json(explanations)
 
 
 ROUTES = (

@@ -69,8 +69,9 @@ class Server(uvicorn.Server):
         self.asked += 1
         if self.asked == 1:
             self.service.guard.draining = True
-            say(tr("stopping: not ready from now on, requests in work are answered"))
             self.leaving = asyncio.get_running_loop().create_task(self.close_the_door())
+            with contextlib.suppress(OSError):  # whoever read along may be gone
+                say(tr("stopping: not ready from now on, requests in work are answered"))
         else:
             self.force_exit = self.should_exit = True
 

@@ -41,10 +41,10 @@ class Limits:
     answer_s: Seconds = 30.0
     """Seconds within which it is answered, waiting included."""
     wait_s: Seconds = 0.1
-    """Seconds a request would wait for its turn, by what lately was measured; above it new ones are refused (429)."""
+    """Seconds a request may be under way, by what lately was measured and how far such forecasts were out; above it new ones are refused (429)."""
     waiting: Count = 1024
     """Requests of one model that may wait at most."""
-    always: Count = 16
+    always: Count = 4
     """Requests of one model that may wait however long that takes."""
     batch_rows: Count = 256
     """Rows answered together."""
@@ -56,6 +56,18 @@ class Limits:
     """Open connections; beyond them a new one is answered 503."""
     tokens: Count = 4096
     """Tokens of one generated answer."""
+    prompt_tokens: Count = 8192
+    """Tokens of one prompt; the model's own context may be shorter."""
+    streams: Count = 8
+    """Answers of one model that are said beside each other, a step for all of them."""
+    waiting_streams: Annotated[int, Ge(0)] = 64
+    """Answers of one model that may wait for their turn; beyond them a new one is refused (429)."""
+    prefixes: Annotated[int, Ge(0), Le(1024)] = 4
+    """Answers that ended whose keys and values are kept, so that prompts which begin alike are not read again; 0 = none."""
+    part_tokens: Count = 512
+    """Tokens of a prompt read at once; longer ones are read in parts, between the steps of others."""
+    speak_s: Seconds = 600.0
+    """Seconds within which a generated answer ends; its first piece comes within `answer_s`."""
     drain_s: Seconds = 30.0
     """Seconds that requests in work are given once the service is told to stop."""
     leave_s: Annotated[float, Ge(0), Le(600)] = 1.0

@@ -1,74 +1,71 @@
-"""Answers piece by piece (capability Streams): one thread a model goes round those who are being answered, a step for each, so that all move on together."""
+"""Answers piece by piece: one thread a model, which goes from step to step, takes in who comes and lets go of who left or waited too long."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-import polars as pl
-import torch
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from luban.bundle.model import Model
-from luban.draw import Draw
 from luban.errors import LubanError, logger
-from luban.messages import said
-from luban.schema import validate
 from luban.serving import problems
+from luban.serving.body import Gone, Receive
+from luban.serving.desks import Desk, Piece, Wish, desk_of
 from luban.serving.settings import Limits
-from luban.task import arrange
 
-AT_ONCE = 8  # answers in work side by side
-MOST_WAITING = 64
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of an answer; the last one says why it ends."""
-
-    text: str
-    finish: str = ""
-    tokens: int = 1
-    prompt_tokens: int = 0
+Seen = Callable[[Piece], None]
 
 
 @dataclass(eq=False)
 class Saying:
     """One answer on its way."""
 
+    number: int
     model: Model
-    table: pl.DataFrame
-    settings: dict[str, Any]
-    until: float
+    wish: Wish
+    asked: float  # time.monotonic
+    until: float  # of the first piece; then of the last
     loop: asyncio.AbstractEventLoop
     pieces: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
     left: bool = False
-    steps: Iterator[Piece] | None = None
 
-    def tell(self, piece: Piece | Exception) -> None:
-        """From the thread to the loop."""
-        self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+    async def next(self) -> Piece:
+        """The next piece. Raises RequestError, and Gone where the client left."""
+        piece = await self.pieces.get()
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    async def watch(self, receive: Receive) -> None:
+        """Whoever left waits for nothing."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        self.pieces.put_nowait(Gone())
 
 
 class Speaker:
-    """The thread of one model."""
+    """The thread of one model. `begin` and `end` belong to the loop, all else to the thread."""
 
-    def __init__(self, limits: Limits, *, name: str) -> None:
-        self.limits, self.count = limits, 0
+    def __init__(self, limits: Limits, *, name: str, seen: Seen = lambda piece: None, now: Callable[[], float] = time.monotonic) -> None:
+        self.limits, self.seen, self.now, self.count = limits, seen, now, 0
+        self.numbers = itertools.count()
         self.line: queue.SimpleQueue[Saying | None] = queue.SimpleQueue()
+        self.sayings: dict[int, Saying] = {}
+        self.desks: dict[int, tuple[Model, Desk]] = {}  # a version's, by its identity; the newest last
+        self.ending = False
         self.thread = threading.Thread(target=self.work, name=f"speak-{name}", daemon=True)
         self.thread.start()
 
-    def begin(self, model: Model, table: pl.DataFrame, settings: dict[str, Any]) -> Saying:
+    def begin(self, model: Model, wish: Wish) -> Saying:
         """Put an answer in the line. Raises RequestError L612 where it is full."""
-        if self.count >= AT_ONCE + MOST_WAITING:
+        if self.count >= self.limits.streams + self.limits.waiting_streams:
             raise problems.overloaded(1)
-        saying = Saying(model, table, settings, time.monotonic() + self.limits.answer_s, asyncio.get_running_loop())
+        saying = Saying(next(self.numbers), model, wish, now := self.now(), now + self.limits.answer_s, asyncio.get_running_loop())
         self.count += 1
         self.line.put(saying)
         return saying
@@ -79,79 +76,86 @@ class Speaker:
         self.count -= 1
 
     def stop(self) -> None:
-        """Let the thread end."""
+        """Let the thread end once everything is said."""
         self.line.put(None)
         self.thread.join(self.limits.drain_s)
 
     def work(self) -> None:
-        """Round after round."""
-        active: list[Saying] = []
-        while True:
-            while len(active) < AT_ONCE and (not active or not self.line.empty()):
-                saying = self.line.get()
-                if saying is None:
-                    return
-                active.append(saying)
-            active = [saying for saying in active if self.step(saying)]
+        """Step after step."""
+        while not (self.ending and not self.sayings):
+            self.welcome()
+            self.let_go()
+            for key in list(self.desks):
+                self.step(key)
 
-    def step(self, saying: Saying) -> bool:
-        """One piece of one answer; whether there is more to say."""
-        if saying.left:
-            return False
+    def welcome(self) -> None:
+        """Take in who came; with nothing to say wait for somebody."""
+        while not self.ending and (not self.sayings or not self.line.empty()):
+            saying = self.line.get()
+            if saying is None:
+                self.ending = True
+                return
+            self.sayings[saying.number] = saying
+            try:
+                self.desk(saying.model).take(saying.number, saying.wish)
+            except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
+                self.tell([(saying.number, error)])
+
+    def desk(self, model: Model) -> Desk:
+        """Of a version; older ones go as soon as their last answer has ended."""
+        if id(model) not in self.desks:
+            self.desks[id(model)] = model, desk_of(model, self.limits)
+        return self.desks[id(model)][1]
+
+    def let_go(self) -> None:
+        """Who left, and whose time is over, leaves the batch before the next step."""
+        now = self.now()
+        for saying in list(self.sayings.values()):
+            if saying.left or now > saying.until:
+                self.desk(saying.model).drop(saying.number)
+                self.tell([(saying.number, problems.expired())])
+
+    def step(self, key: int) -> None:
+        """One step of one version's answers; a failure is told to all of them."""
+        model, desk = self.desks[key]
+        own = [number for number, saying in self.sayings.items() if saying.model is model]
+        if not own:
+            if key != next(reversed(self.desks)):
+                del self.desks[key]
+            return
         try:
-            if time.monotonic() > saying.until:
-                raise problems.expired()
-            with torch.inference_mode():
-                saying.steps = saying.steps or pieces(saying.model, saying.table, saying.settings)
-                piece = next(saying.steps, None)
-        except problems.RequestError as error:
-            saying.tell(error)
-            return False
-        except LubanError as error:
-            saying.tell(problems.unanswerable(error))
-            return False
+            self.tell(list(desk.step()))
         except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
-            logger.error("%s: %s", self.thread.name, type(error).__name__)
-            saying.tell(problems.internal())
-            return False
-        if piece is not None:
-            saying.tell(piece)
-        return piece is not None and not piece.finish
+            del self.desks[key]
+            self.tell([(number, error) for number in own if number in self.sayings])
+
+    def tell(self, found: list[tuple[int, Piece | Exception]]) -> None:
+        """From the thread to the loop, once a step."""
+        out: list[tuple[Saying, Piece | Exception]] = []
+        for number, piece in found:
+            saying = self.sayings[number]
+            if isinstance(piece, Piece):
+                self.seen(piece)
+                saying.until = saying.asked + self.limits.speak_s
+            else:
+                piece = self.told_as(piece)
+            if isinstance(piece, Exception) or piece.finish:
+                del self.sayings[number]
+            out.append((saying, piece))
+        if out:
+            out[0][0].loop.call_soon_threadsafe(deliver, out)
+
+    def told_as(self, error: Exception) -> problems.RequestError:
+        """What is told of an error: the request's own fault by its code, ours by the log's line only."""
+        if isinstance(error, problems.RequestError):
+            return error
+        if isinstance(error, LubanError):
+            return problems.unanswerable(error)
+        logger.error("%s: %s", self.thread.name, type(error).__name__)
+        return problems.internal()
 
 
-def pieces(model: Model, table: pl.DataFrame, settings: dict[str, Any]) -> Iterator[Piece]:
-    """What the task streams, as text and why it ends. Raises RequestError L605 for a row that cannot be read."""
-    task = with_settings(model.task, settings)
-    columns = task.encode(table)
-    if columns.rejects or not len(columns):
-        raise problems.invalid(said("the prompt is not such as the model can answer"))
-    examples = arrange(task, columns, None)
-    read = 0 if examples.size is None else int(np.sum(examples.size))
-    draw = Draw(settings.get("seed", 0), 0, np.arange(len(examples)), training=False)
-    finish = ""
-    for frame in task.stream(model.net, task.collate(examples, draw), draw):
-        row = frame.row(0, named=True)
-        finish = row.get("finish") or ""
-        yield Piece(row["text"], finish, int(row.get("tokens") or 1), read)
-    if not finish:
-        yield Piece("", "stop", 0, read)
-
-
-def with_settings(task: Any, settings: dict[str, Any]) -> Any:
-    """The task under what a request asks. Raises RequestError L618 for what it does not know."""
-    if not settings:
-        return task
-    generation = getattr(task.config, "generation", None)
-    known = {} if generation is None else {name: getattr(generation, name) for name in generation.__dataclass_fields__}
-    if unknown := [name for name in settings if name not in known]:
-        raise problems.unsupported(unknown[0])
-    try:
-        changed = validate(type(generation), plain(known | settings), where="generation")
-    except LubanError as error:
-        raise problems.unsupported(next(iter(settings))) from error
-    return type(task)(replace(task.config, generation=changed), task.state)
-
-
-def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON has them."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def deliver(found: list[tuple[Saying, Piece | Exception]]) -> None:
+    """On the loop: each its piece."""
+    for saying, piece in found:
+        saying.pieces.put_nowait(piece)

@@ -87,6 +87,7 @@ class Chat(Speaking):
 
     split = Split(by="random")
     metrics = ("nats_per_token", "perplexity", "bits_per_byte")
+    converses = True  # its column may hold a conversation, whatever it is called
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:
@@ -213,6 +214,15 @@ class Chat(Speaking):
         if len(tokens) > self.context + 1:
             return tr("{n} tokens, more than the context of {most}", n=len(tokens), most=self.context)
         return tokens, learnt, prompt
+
+    def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
+        """(P,) tokens of each conversation as far as it went, however long. Raises DataError L201, L274, L275."""
+        out = []
+        for row in self.rows(table, ""):
+            if isinstance(row, LubanError):
+                raise row
+            out.append(np.array(self.scribe.prompt(row, self.column), np.int64))
+        return out
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Conversations that hold an answer; where nothing is asked, the prompt of each."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from luban import few
 from luban.columns import Ragged
 
 ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
@@ -24,6 +25,9 @@ ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that librarie
 
 def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) -> Ragged:
     """Ragged int32 token ids, at most so many each. `cut` is the pattern of the pieces that the tokenizer reads one by one."""
+    if cut == PIECES and is_few(texts, tokenizer):
+        ids = [tokenizer.encode(text, add_special_tokens=False).ids[:most] for text in texts]
+        return Ragged.of(np.array([i for row in ids for i in row], np.int32), [len(row) for row in ids])
     column = pl.Series("piece", texts, dtype=pl.String)
     odd = column.str.contains(ODD).fill_null(False)
     pieces = column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}") if cut == PIECES else column
@@ -41,6 +45,19 @@ def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) ->
     lengths = np.diff(ends)
     kept = Ragged(taken.flat(), ends[:-1], np.minimum(lengths, most))
     return Ragged.of(kept.flat(), kept.lengths)
+
+
+def is_few(texts: list[str], tokenizer: Any) -> bool:
+    """Whether the tokenizer reads these sooner by itself; it would find its own marks in a text, where they are text."""
+    if len(texts) > few.MOST or sum(map(len, texts)) > few.MOST_CHARACTERS:
+        return False
+    return not any(mark in text for mark in marks_of(tokenizer) for text in texts)
+
+
+@lru_cache(maxsize=16)
+def marks_of(tokenizer: Any) -> list[str]:
+    """Texts that the tokenizer takes for marks."""
+    return [added.content for added in tokenizer.get_added_tokens_decoder().values()]
 
 
 def ids_of(pieces: list[str], tokenizer: Any) -> list[list[int]]:

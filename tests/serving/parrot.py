@@ -74,11 +74,12 @@ class Vectors(Parrot):
         return pl.DataFrame({"embedding": [[float(len(text)), 0.5] for text in prediction]})
 
 
-def stand_in(running_: Service, name: str, task: Any, kind: str, examples: list[Any]) -> None:
+def stand_in(running_: Service, name: str, task: Any, kind: str, examples: list[Any], *, net: Any = None) -> None:
     """Put a task of the tests in the place of a bundle's."""
     hosted = running_.shelf.models[name]
-    description = {"task": "toy", "labels": None, "signature": {"inputs": {task.config.column: kind}, "target": None}}
+    column = getattr(task.config, "column", None) or task.column
+    description = {"task": "toy", "labels": None, "signature": {"inputs": {column: kind}, "target": None}}
     model = SimpleNamespace(
-        task=task, net=nn.Linear(1, 1), description=description, signature=description["signature"], report={}, fingerprint={}
+        task=task, net=net or nn.Linear(1, 1), description=description, signature=description["signature"], report={}, fingerprint={}
     )
     hosted.opened = dataclasses.replace(hosted.opened, model=model, examples=examples, watch=Watch(model), mergeable=False)

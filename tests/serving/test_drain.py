@@ -124,3 +124,11 @@ def test_the_second_signal_leaves_at_once(shelf: dict[str, Path]) -> None:
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
+
+
+def test_it_leaves_though_nobody_reads_its_words(shelf: dict[str, Path]) -> None:
+    """Whoever started it, and read what it said, may be gone."""
+    with started(shelf["number"], "--limit", "leave_s=0.1") as (process, _):
+        process.stderr.close()  # type: ignore[union-attr]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0

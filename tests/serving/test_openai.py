@@ -48,7 +48,9 @@ def test_chat_whole(speaking: Running) -> None:
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "你好，", "refusal": None}
     assert answer["choices"][0]["finish_reason"] == "length"
-    assert answer["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert answer["usage"] == {
+        "prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "prompt_tokens_details": {"cached_tokens": 0},
+    }  # fmt: skip
 
 
 def test_chat_streamed(speaking: Running) -> None:
@@ -83,7 +85,12 @@ REFUSED: list[tuple[str, dict[str, Any], int, str | None]] = [
     ("chat", {"messages": HELLO, "logprobs": True}, 400, "logprobs"),
     ("chat", {"messages": HELLO, "top_p": 0.5}, 400, "top_p"),  # this task knows none
     ("chat", {"messages": HELLO, "temperature": 9}, 400, "temperature"),
-    ("chat", {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {}}}, 400, "json_schema"),
+    ("chat", {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {}}}, 422, "json_schema"),
+    ("chat", {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, 400, "json_schema"),
+    ("chat", {"messages": HELLO, "logprobs": 3}, 422, "logprobs"),
+    ("chat", {"messages": HELLO, "top_logprobs": 3}, 422, "top_logprobs"),
+    ("chat", {"messages": HELLO, "logprobs": True, "top_logprobs": 21}, 422, "top_logprobs"),
+    ("chat", {"messages": [{"role": "user", "content": "a" * 300_000}]}, 422, "messages"),
     ("chat", {"messages": HELLO, "secret_kanarienvogel": 1}, 400, None),
     ("chat", {"messages": HELLO, "max_tokens": 0}, 422, "max_tokens"),
     ("chat", {"messages": HELLO, "max_tokens": "many"}, 422, "max_tokens"),
@@ -100,6 +107,12 @@ def test_what_would_have_no_effect_is_refused(
     answer = speaking.post("/v1/chat/completions", {"model": model, "stream": stream} | asked)
     assert answer.status == status
     assert answer.json["error"]["param"] == param
+
+
+def test_half_a_character_is_refused(speaking: Running) -> None:
+    body = b'{"model": "chat", "messages": [{"role": "user", "content": "\\ud800"}]}'
+    answer = speaking.ask("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    assert (answer.status, answer.json["error"]["param"]) == (422, "messages")
 
 
 def test_an_unknown_parameter_is_not_echoed(speaking: Running) -> None:

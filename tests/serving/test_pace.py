@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from luban.serving.pace import Pace
+from luban.serving.pace import Forecast, Pace
 
 
 def test_it_is_the_weighted_least_squares() -> None:
@@ -43,3 +43,61 @@ def test_it_forgets() -> None:
     for count in (1, 9) * 100:
         pace.learn(count, 0.001 * count)
     assert pace.wait(100, 256) == pytest.approx(0.1, rel=0.1)
+
+
+def overload(
+    slower: float, *, clients: int = 256, seconds: float = 20.0, start: float = 0.002, each: float = 0.001
+) -> tuple[float, float, float]:
+    """Clients that ask again as soon as they are answered, 0.2 s after a refusal; (share of capacity, median and longest wait) once it has settled.
+
+    A clock that only this function moves. Batches take `slower` times what is measured of them: so much else goes on between them.
+    """
+    forecast, now, free_at = Forecast(0.1, 64), 0.0, 0.0
+    line: list[tuple[float, int, float]] = []  # came, client, foretold
+    wakes = [(0.0, client) for client in range(clients)]
+    waits: list[float] = []
+    while now < seconds:
+        for at, client in sorted(wake for wake in wakes if wake[0] <= now):
+            wakes.remove((at, client))
+            if forecast.wait(len(line) + 1, len(line)) > forecast.target_s and len(line) >= 4:
+                wakes.append((now + 0.2, client))
+            else:
+                line.append((now, client, forecast.plain(len(line) + 1, len(line) + 1)))
+        if not line:
+            now = min(at for at, _ in wakes)
+            continue
+        batch, line = line[:64], line[64:]
+        took = start + each * len(batch)
+        forecast.pace.learn(len(batch), took)
+        now += took * slower
+        for came, client, foretold in batch:
+            forecast.learn(foretold, now - came)
+            wakes.append((now, client))
+            if now > seconds / 2:
+                waits.append(now - came)
+        free_at = now
+    capacity = 64 / ((start + each * 64) * slower)
+    return len(waits) / (free_at - seconds / 2) / capacity, float(np.median(waits)), max(waits)
+
+
+@pytest.mark.parametrize("slower", [1.0, 2.0, 4.0])
+def test_who_is_accepted_under_overload_is_answered_in_time(slower: float) -> None:
+    """Whether what is measured is all there is, or a fraction of it: most of the capacity is used, and the target held."""
+    share, median, longest = overload(slower)
+    assert share >= 0.7
+    assert median <= 0.1
+    assert longest <= 0.2
+
+
+def test_forecasts_are_as_far_out_as_they_were() -> None:
+    forecast = Forecast(0.1, 10)
+    forecast.pace.learn(1, 0.05)
+    for _ in range(200):
+        forecast.learn(0.05, 0.15)
+    assert forecast.wait(1, 0) == pytest.approx(0.15, rel=0.01)
+    for _ in range(200):
+        forecast.learn(0.05, 0.01)  # sooner than foretold is no reason to take in more than can be measured
+    assert forecast.wait(1, 0) == pytest.approx(0.05, rel=0.01)
+    for _ in range(200):
+        forecast.learn(0.001, 0.1)  # who hardly waited says nothing about waiting
+    assert forecast.ratio == pytest.approx(1.0, rel=0.01)

@@ -34,7 +34,7 @@ def test_every_word_stands_in_both_languages() -> None:
     words = dict(
         re.findall(r'^  (\w+): \["(?:[^"\\]|\\.)+", ("(?:[^"\\]|\\.)+")\],$', (HERE / "words.js").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    said = "".join((HERE / name).read_text(encoding="utf-8") for name in ("index.html", "page.js", "inputs.js", "answers.js"))
+    said = "".join((HERE / name).read_text(encoding="utf-8") for name in ("index.html", "page.js", "inputs.js", "answers.js", "reasons.js"))
     used = set(re.findall(r'data-say="(\w+)"|\bsay\("(\w+)"', said))
     used = {first or second for first, second in used} | {
         "theme_auto",
@@ -110,7 +110,35 @@ def test_each_kind_of_input(tab: Any) -> None:
     assert tab.inner_text("#answer .headline") == answer["label"]
     shares = tab.locator("#answer .share").all_inner_texts()
     assert sum(float(share.removesuffix(" %")) for share in shares) == pytest.approx(100, abs=0.2)
-    assert "1 calls" in tab.inner_text("#latency")
+    assert "1 call from" in tab.inner_text("#latency")
+
+
+def test_why_an_answer_is_so(tab: Any) -> None:
+    choose(tab, "mixed")
+    tab.click("#examples button >> nth=0")
+    tab.get_by_label("t text").fill("很好 🙂 good")
+    tab.click("#send")
+    with tab.expect_response("**/v1/explain/mixed") as asked:
+        tab.click("#why")
+    found = asked.value.json()["explanation"]
+    tab.wait_for_selector("#reasons .words")
+    assert (
+        tab.locator("#reasons .words mark").all_inner_texts()
+        == [part["text"] for part in found["parts"]["t"]]
+        == ["很", "好", "🙂", "good"]
+    )
+    assert tab.locator("#reasons .bars").first.locator(".name").first.inner_text().startswith(found["columns"][0]["column"])
+    assert f"“{found['label']}”" in tab.inner_text("#reasons")
+    tab.click("#language")
+    assert "支持" in tab.inner_text("#reasons")
+    tab.click("#language")
+    choose(tab, "picture")
+    assert tab.inner_text("#reasons") == ""
+    tab.click("#examples button >> nth=0")
+    tab.click("#send")
+    tab.click("#why")
+    tab.wait_for_selector("#reasons .map rect")
+    assert tab.locator("#reasons .map rect").count() == 64
 
 
 def test_an_example_fills_the_form(tab: Any) -> None:

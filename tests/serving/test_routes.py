@@ -12,11 +12,10 @@ from typing import Any
 import bundles
 import pytest
 from PIL import Image
-from running import ANYWHERE, Running, running
+from running import Running
 
 import luban
 from luban.catalog import load
-from luban.serving.app import Service
 
 
 def rows_of(base: str, count: int = 7) -> list[dict[str, Any]]:
@@ -75,23 +74,41 @@ def test_health_and_models(served: Running) -> None:
 
 
 def test_what_a_model_cannot_do_has_a_code(served: Running) -> None:
-    assert served.post("/v1/explain/number", {"row": {"x": 1}}).code == "L617"
     unknown = served.post("/v1/predict/nothing", {"row": {}})
     assert (unknown.status, unknown.code) == (404, "L602")
     assert served.get("/v1/predict/number").code == "L603"
     assert served.get("/v2").code == "L601"
+    assert served.post("/v1/predict/number", {"row": {"x": 1}, "label": "x"}).code == "L618"
 
 
-def test_explanations_where_the_model_has_them(shelf: dict[str, Path]) -> None:
-    service = Service([("number", shelf["number"])], place=ANYWHERE)
-    hosted = service.shelf.find("number")
-    hosted.opened.model.explain = lambda table: [{"x": value} for value in table["x"].to_list()]  # type: ignore[attr-defined]
-    with running(service) as found:
-        answer = found.post("/v1/explain/number", {"rows": [{"x": 1}, {"x": None}]})
-        assert answer.json["explanations"] == [{"x": 1.0}, {"x": None}]
-        assert found.post("/v1/explain/number", {"rows": [{"x": 1}] * 17}).code == "L605"
-        assert "explain" in found.get("/v1/models").json["data"][0]["can"]
-        assert "/v1/explain/number" in found.get("/openapi.json").json["paths"]
+@pytest.mark.parametrize("base", bundles.BASES)
+def test_explanations_are_the_bundles(base: str, served: Running, shelf: dict[str, Path]) -> None:
+    row = rows_of(base)[1]
+    found = served.post(f"/v1/explain/{base}", {"row": row}).json["explanation"]
+    (wanted,) = luban.load(shelf[base]).explain(as_rows([row]))
+    assert found["value"] == pytest.approx(wanted["value"], abs=2e-6)
+    effects = {part["column"]: pytest.approx(part["effect"], abs=4e-6) for part in wanted["columns"]}
+    assert {part["column"]: part["effect"] for part in found["columns"]} == effects
+    assert {name: len(parts) for name, parts in found["parts"].items()} == {name: len(parts) for name, parts in wanted["parts"].items()}
+
+
+def test_what_is_asked_of_explanations_is_held(served: Running, shelf: dict[str, Path]) -> None:
+    row = rows_of("mixed")[1]
+    both = [served.post("/v1/explain/mixed", {"rows": [row], "label": label}).json["explanations"][0] for label in ("yes", "no")]
+    assert [one["label"] for one in both] == ["yes", "no"]
+    assert both[0]["value"] + both[1]["value"] == pytest.approx(1, abs=2e-6)
+    for asked, param in (({"rows": [row] * 17}, None), ({"row": row, "label": "secret"}, "label"), ({"row": row, "label": 3}, "label")):
+        answer = served.post("/v1/explain/mixed", asked)
+        assert (answer.code, answer.json["error"]["param"]) == ("L605", param)
+        assert b"secret" not in answer.body
+    wrong = served.post("/v1/explain/mixed", {"row": row | {"d": "never"}})
+    assert (wrong.status, wrong.json["error"]["details"][0]["row"]) == (422, 0)
+    hosted = served.service.shelf.find("mixed")
+    hosted.explaining = 4
+    assert (served.post("/v1/explain/mixed", {"row": row}).code, hosted.explaining) == ("L612", 4)
+    hosted.explaining = 0
+    assert "explain" in served.get("/v1/models").json["data"][0]["can"]
+    assert "label" in json.dumps(served.get("/openapi.json").json["paths"]["/v1/explain/mixed"])
 
 
 def test_refusals_speak_the_readers_language(served: Running) -> None:

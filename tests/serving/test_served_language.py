@@ -63,8 +63,15 @@ def test_it_completes_piece_by_piece_to_the_same_text(served: Running) -> None:
 
 def test_a_prompt_over_the_context_is_refused_by_its_code(served: Running) -> None:
     found = served.ask("POST", "/v1/completions", {"model": "tales", "prompt": "the old house " * 40, "max_tokens": 5})
-    assert found.status // 100 == 4
-    assert "L271" in found.body.decode()
+    assert (found.status, found.code) == (400, "context_length_exceeded")  # as clients know it
+    assert (found.json["error"]["luban_code"], found.json["error"]["param"]) == ("L621", "prompt")
+
+
+def test_a_trained_chat_answers_conversations_whatever_its_column_is_called(served: Running) -> None:
+    talk = [{"role": "user", "content": "1 plus 1?"}, {"role": "assistant", "content": "2."}, {"role": "user", "content": "2 加 2？"}]
+    found = served.ask("POST", "/v1/chat/completions", {"model": "talks", "messages": talk, "max_tokens": 5})
+    assert found.status == 200, found.body
+    assert found.json["usage"]["prompt_tokens"] > 20
 
 
 def test_a_recommender_answers_with_items(served: Running) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import polars as pl
@@ -36,3 +38,22 @@ def test_a_net_beyond_the_machine_is_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         check_capacity(task({"kind": "mlp", "hidden": [65_536] * 64}))
     assert caught.value.code == "L126"
+
+
+def test_an_outline_draws_nothing() -> None:
+    """On the meta device a normal distribution imports a compiler, for a second."""
+    code = """
+import sys, torch
+from torch import nn
+from luban.outline import outline
+class Task:
+    def build(self):
+        net = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4))
+        nn.init.normal_(net[1].weight, std=0.02)
+        net[1].bias.data.normal_()
+        return net
+net = outline(Task())
+assert all(p.is_meta for p in net.parameters())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

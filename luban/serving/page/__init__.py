@@ -1,4 +1,4 @@
-"""The page: three files of this folder, served as they are; nothing is fetched from anywhere else, and nothing is built."""
+"""The page: the files of this folder, served as they are; nothing is fetched from anywhere else, and nothing is built."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 FILES = {
     "page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "words.js": "text/javascript; charset=utf-8",
     "inputs.js": "text/javascript; charset=utf-8", "answers.js": "text/javascript; charset=utf-8",
+    "reasons.js": "text/javascript; charset=utf-8",
 }  # fmt: skip
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; media-src blob:; "

@@ -1,6 +1,7 @@
 // The page: choose a model, fill in a row, see the answer, copy the call. It speaks to its own service and to nobody else.
 import { latency, render, scores } from "./answers.js";
 import { Wrong, field } from "./inputs.js";
+import { explained } from "./reasons.js";
 import { current, make, say, speak } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -59,7 +60,7 @@ async function choose() {
   const name = $("model").value;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   state.model = await (await ask(`/v1/models/${encodeURIComponent(name)}`)).json();
-  state.answer = state.row = null;
+  state.answer = state.row = state.why = null;
   state.times = [];
   draw();
 }
@@ -87,7 +88,26 @@ function fill(row) {
 function show() {
   $("answer").replaceChildren(state.answer === null ? make("p", { class: "note" }, say("nothing_yet")) : render(state.answer, state.model));
   $("latency").replaceChildren(latency(state.times));
+  $("why").hidden = state.answer === null || !state.model.can.includes("explain");
+  $("reasons").replaceChildren(...(state.why ? [explained(state.why, state.row)] : []));
   panel();
+}
+
+async function why() {
+  $("why").disabled = true;
+  trouble("");
+  const { row, model } = state;
+  try {
+    const found = await (await ask(`/v1/explain/${encodeURIComponent(model.id)}`, { row })).json();
+    if (row !== state.row || model !== state.model) return;
+    state.why = found.explanation;
+    show();
+    $("why").hidden = true;
+  } catch (error) {
+    refused(error);
+  } finally {
+    $("why").disabled = false;
+  }
 }
 
 function read() {
@@ -110,6 +130,7 @@ async function send() {
   const row = read();
   if (!row || state.asking) return;
   state.row = row;
+  state.why = null;
   trouble("");
   state.asking = new AbortController();
   $("send").disabled = true;
@@ -221,6 +242,7 @@ $("locked").addEventListener("submit", (event) => { event.preventDefault(); stat
 $("model").addEventListener("change", () => choose().catch((error) => trouble(error.message)));
 $("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
 $("form").addEventListener("reset", (event) => { event.preventDefault(); state.fields.forEach((one) => { one.blame(""); one.fill(null); }); state.row = null; panel(); });
+$("why").addEventListener("click", why);
 $("stop").addEventListener("click", () => state.asking?.abort());
 document.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && state.model) { event.preventDefault(); send(); } });
 document.querySelector("[role=tablist]").addEventListener("click", (event) => { if (event.target.dataset.tab) { state.tab = event.target.dataset.tab; panel(); } });

@@ -33,8 +33,8 @@ const WORDS = {
   typical: ["On test rows the typical error is {error} (mean absolute error).", "在测试行上，典型误差为 {error}（平均绝对误差）。"],
   no_tags: ["No tag", "没有标签"],
   others: ["and {n} more", "另有 {n} 个"],
-  latency: ["{n} calls from this page: median {median} ms, slowest {slowest} ms", "本页 {n} 次调用：中位数 {median} 毫秒，最慢 {slowest} 毫秒"],
-  reads: ["{task}; reads {n} columns; version {version}", "{task}；读取 {n} 列；版本 {version}"],
+  latency: ["{n} call from this page: {median} ms|{n} calls from this page: median {median} ms, slowest {slowest} ms", "本页 {n} 次调用：中位数 {median} 毫秒，最慢 {slowest} 毫秒"],
+  reads: ["{task}; reads {n} column; version {version}|{task}; reads {n} columns; version {version}", "{task}；读取 {n} 列；版本 {version}"],
   metric: ["metric", "指标"],
   validation: ["validation", "验证"],
   test: ["test", "测试"],
@@ -45,14 +45,26 @@ const WORDS = {
   theme_auto: ["Theme: system", "主题：随系统"],
   theme_light: ["Theme: light", "主题：浅色"],
   theme_dark: ["Theme: dark", "主题：深色"],
-  models: ["{n} models", "{n} 个模型"],
+  models: ["{n} model|{n} models", "{n} 个模型"],
+  why: ["Why?", "为什么？"],
+  why_label: ["What the chance of “{label}” ({share}) hangs on:", "“{label}”的概率（{share}）取决于："],
+  why_number: ["What {value} hangs on:", "{value} 取决于："],
+  why_note: ["Each effect is what is lost when that part alone is left out.", "每个数值表示仅去掉该部分时的变化。"],
+  speaks_for: ["speaks for it", "支持"],
+  speaks_against: ["speaks against it", "反对"],
+  steps: ["step {from}|steps {from} – {to}", "第 {from} – {to} 步"],
+  map: ["What each patch of the picture adds", "图片各处的贡献"],
+  reasons_in_answer: ["The answer names its reasons itself.", "回答本身已给出理由。"],
 };
+
+// "one|many"
+const counted = (text, n) => text.split("|").at(n === 1 ? 0 : -1);
 
 let language = (localStorage.getItem("language") || navigator.language || "en").startsWith("zh") ? "zh" : "en";
 
 export const current = () => language;
 export const say = (name, values = {}) =>
-  WORDS[name][language === "zh" ? 1 : 0].replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
+  (language === "zh" ? WORDS[name][1] : counted(WORDS[name][0], values.n)).replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
 
 export function speak(chosen) {
   language = chosen;
