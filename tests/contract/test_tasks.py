@@ -434,6 +434,7 @@ WHOLE = {
     "language_modeling": {},
     "masked_language_modeling": {},
     "text_embedding": {},
+    "question_answering": {"target": "y", "inputs": {"a": "text", "b": "text"}},
     "chat": {"target": "y", "inputs": {"a": "text"}},
 }  # what the recipe of each task needs, where it is not a target and inputs
 NETWORK = {
@@ -441,6 +442,7 @@ NETWORK = {
     "chat": "gpt",
     "masked_language_modeling": "bert",
     "text_embedding": "lstm",
+    "question_answering": "bert",
 }  # a model of each task, where it is not mlp
 
 
@@ -466,7 +468,7 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[st
         change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
     if task in ("language_modeling", "chat") and near == "scale":
         pytest.skip("a column of text has no settings of its own here")
-    if task == "masked_language_modeling" and near == "hidden":
+    if task in ("masked_language_modeling", "question_answering") and near == "hidden":
         change, near = {"model": {"kind": "bert", "withd": 64}}, "width"
     with pytest.raises(RecipeError) as caught:
         parse(whole | change)

@@ -15,6 +15,7 @@ from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.masked_language_modeling import MaskedLanguageModeling
+from luban.tasks.question_answering import QuestionAnswering
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.tasks.text_embedding import TextEmbedding
@@ -130,6 +131,12 @@ def asked() -> pl.DataFrame:
     return TextEmbedding.demo(None, ROWS, 3)  # type: ignore[arg-type]
 
 
+def inquired() -> pl.DataFrame:
+    """Questions and texts, one with an answer that does not stand there."""
+    table = QuestionAnswering.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    return table.with_columns(pl.Series("answer", ["nowhere", *table["answer"].to_list()[1:]]))
+
+
 WORDS = {"kind": "text", "vocabulary": 300}
 TOLD = {"text": WORDS}
 ENCODER = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
@@ -181,6 +188,16 @@ FAMILIES = (
     Family("probe", "classification", said, {"review": {"kind": "text"}}, {"kind": "bert", "pretrained": checkpoint.tiny()}),
     Family("masked", "masked_language_modeling", sentences, TOLD, ENCODER, "", {"accumulation": 2, "ema": 0.9}),
     Family("embedding", "text_embedding", asked, {"question": WORDS, "answer": WORDS}, ENCODER, "", {"accumulation": 2}),
+    Family(
+        "answering",
+        {"kind": "question_answering", "window": 37, "overlap": 11, "longest_answer": 5},
+        inquired,
+        {"question": WORDS | {"max_length": 13}, "context": WORDS},
+        ENCODER,
+        "answer",
+        {"accumulation": 2, "ema": 0.9},
+        {"baselines": True},
+    ),
     Family(
         "folds",
         "regression",

@@ -176,7 +176,7 @@ def of_paragraph(paragraph: Any, title: str | None, found: Found) -> None:
         if fault := fault_of(context, text, damaged=found.damaged):
             found.reject(*fault, str(name))
             continue
-        answers, starts, reason = answers_of(known, context)
+        answers, starts, reason = answers_of(known, str(context))
         if reason:
             found.reject("answers", reason, str(name))
             continue
