@@ -177,3 +177,25 @@ class Reader(Protocol):
     def solve(self, batches: Iterable[Asked]) -> Iterator[float]:
         """Only of closed forms and counts: see task.Solves."""
         ...
+
+
+class Retriever(Protocol):
+    """ROLE = "retriever": which passages of a collection speak of what a question asks. `sizes` are those of what it keeps of each of its CUTS."""
+
+    Config: ClassVar[type]
+    CUTS: ClassVar[tuple[str, ...]]  # of retrieving.terms: how texts become the keys of terms
+    evidence_dim: int
+
+    def __init__(self, config: Any, sizes: dict[str, Any]) -> None: ...
+
+    def index(self, passages: dict[str, Any]) -> None:
+        """Cut -> the keys of every passage, as spans."""
+        ...
+
+    def search(self, question: dict[str, Any]) -> tuple[Any, Any]:
+        """Cut -> the keys of a question -> (P,) scores, and (P, evidence_dim) of each passage what tells whether it is right."""
+        ...
+
+    def solve(self, batches: Iterable[Any]) -> Iterator[float]:
+        """All is done by `index`: see task.Remembers."""
+        ...

@@ -33,33 +33,47 @@ def best_threshold(scores: Array, gain: Array, refused: Array) -> float:
 
 def platt(scores: Array, right: Array) -> tuple[float, float]:
     """(slope, offset) of the chance 1 / (1 + exp(-(slope · score + offset))) that an answer is right; a falling one is made flat."""
-    scores, right = np.asarray(scores, np.float64), np.asarray(right, np.float64)
+    if not len(scores):
+        return 0.0, 0.0
+    slopes, offset = logistic_fit(np.asarray(scores, np.float64)[:, None], right, ridge=0.0)
+    return float(slopes[0]), offset
+
+
+def logistic_fit(evidence: Array, right: Array, ridge: float = 1.0) -> tuple[Array, float]:
+    """(slopes (F,), offset) of the same curve over several kinds of evidence (N, F); slopes are held small, and never below 0."""
+    evidence, right = np.asarray(evidence, np.float64), np.asarray(right, np.float64)
     good, bad = float(right.sum()), float(len(right) - right.sum())
     target = np.where(right > 0.5, (good + 1) / (good + 2), 1 / (bad + 2))
-    centre, spread = (float(scores.mean()), float(scores.std()) or 1.0) if len(scores) else (0.0, 1.0)
-    x = np.stack([(scores - centre) / spread, np.ones(len(scores))], 1)
-    weights = np.array([0.0, np.log((good + 1) / (bad + 1))])
+    centre, spread = evidence.mean(0), np.where(evidence.std(0) > FLOOR, evidence.std(0), 1.0)
+    kept = np.arange(evidence.shape[1])
+    while True:
+        x = np.c_[(evidence[:, kept] - centre[kept]) / spread[kept], np.ones(len(evidence))]
+        weights = descended(x, target, np.r_[np.full(len(kept), ridge), 0.0])
+        if not len(kept) or weights[:-1].min() >= 0:
+            break
+        kept = np.delete(kept, int(weights[:-1].argmin()))
+    slopes = np.zeros(evidence.shape[1])
+    slopes[kept] = weights[:-1] / spread[kept]
+    return slopes, float(weights[-1] - slopes @ centre)
+
+
+def descended(x: Array, target: Array, ridge: Array) -> Array:
+    """The weights (F,) of the least cross-entropy and half the ridge times their squares, by Newton's method."""
+    weights = np.zeros(x.shape[1])
+
+    def loss(at: Array) -> float:
+        return cross_entropy(x @ at, target) + float(ridge @ (at * at)) / 2
+
     for _ in range(STEPS):
-        step = newton(x, target, weights)
+        chance = logistic(x @ weights)
+        curvature = x.T @ (x * (chance * (1 - chance))[:, None]) + np.diag(ridge + FLOOR)
+        step = np.linalg.solve(curvature, x.T @ (target - chance) - ridge * weights)
+        while loss(weights + step) > loss(weights) and np.abs(step).max() > NEAR:
+            step = step / 2
         weights = weights + step
         if np.abs(step).max() < NEAR:
             break
-    if not np.isfinite(weights).all() or weights[0] < 0:
-        return 0.0, float(np.log((good + 1) / (bad + 1)))
-    slope = weights[0] / spread
-    return float(slope), float(weights[1] - slope * centre)
-
-
-def newton(x: Array, target: Array, weights: Array) -> Array:
-    """One step towards the least cross-entropy, halved until it goes down."""
-    chance = logistic(x @ weights)
-    slope = x.T @ (target - chance)
-    curvature = x.T @ (x * (chance * (1 - chance))[:, None]) + FLOOR * np.eye(2)
-    step = np.linalg.solve(curvature, slope)
-    here = cross_entropy(x @ weights, target)
-    while cross_entropy(x @ (weights + step), target) > here + 1e-15 * abs(here) and np.abs(step).max() > NEAR:
-        step = step / 2
-    return step
+    return weights
 
 
 def cross_entropy(logits: Array, target: Array) -> float:

@@ -248,9 +248,9 @@ def together(parts: list[Part]) -> tuple[pl.DataFrame, np.ndarray | None]:
 
 
 def shares(part: Part, parts: list[Part]) -> bool:
-    """Whether another part has a column of it; documents and the questions about them are rows of two kinds."""
+    """Whether another part has half of its columns or more; documents and the questions about them are rows of two kinds."""
     columns = {*part.table.columns}
-    return any(columns & {*other.table.columns} for other in parts if other is not part)
+    return any(2 * len(columns & {*other.table.columns}) >= min(len(columns), other.table.width) for other in parts if other is not part)
 
 
 def summary(parts: list[Part], table: pl.DataFrame, splits: np.ndarray | None, rejects: list[BadRow]) -> str:

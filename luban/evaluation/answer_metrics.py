@@ -23,16 +23,29 @@ def among(values: Array, kept: Array) -> Tally:
     return sums(np.stack([np.where(kept > 0, values, 0.0), kept], 1), lambda total: total[:, 0] / total[:, 1])
 
 
+def stated(marks: Columns) -> tuple[Array, Array, Array]:
+    """(M,) chances that were said, (M,) whether each answer was right, (M,) the example of each.
+
+    A question that was asked again without its documents counts twice: what is then found is wrong.
+    """
+    sure, right, example = dense(marks, "sure").astype(np.float64), dense(marks, "right").astype(np.float64), np.arange(len(marks))
+    if "doubt" not in marks:
+        return sure, right, example
+    doubt = dense(marks, "doubt").astype(np.float64)
+    again = np.flatnonzero(~np.isnan(doubt))
+    return np.r_[sure, doubt[again]], np.r_[right, np.zeros(len(again))], np.r_[example, again]
+
+
 def tally_calibration(marks: Columns) -> Tally:
     """Mean distance between the chance said and the share that is right, over equal bins of the chance."""
-    sure, right = dense(marks, "sure").astype(np.float64), dense(marks, "right").astype(np.float64)
+    sure, right, example = stated(marks)
     place = bin_of(sure, NUM_BINS)
 
     def score(counts: Array) -> float:
-        gap = np.bincount(place, counts * (sure - right), NUM_BINS)
-        return float(np.abs(gap).sum() / counts.sum())
+        weight = counts[example]
+        return float(np.abs(np.bincount(place, weight * (sure - right), NUM_BINS)).sum() / weight.sum())
 
-    return each(score, len(sure))
+    return each(score, len(marks))
 
 
 def of_rank(marks: Columns, value: Array) -> Tally:
@@ -84,6 +97,13 @@ no_answer_accuracy = Metric(
     higher_is_better=True,
     needs=SPANS,
     titles=("accuracy where there is no answer", "无答案时的准确率"),
+)
+not_found_accuracy = Metric(
+    name="not_found_accuracy",
+    tally=lambda marks: among(dense(marks, "refused").astype(np.float64), dense(marks, "answerable").astype(bool)),
+    higher_is_better=True,
+    needs=(("refused", "answerable"),),
+    titles=("share refused where the documents are held out", "拿走文档后正确拒答的比例"),
 )
 answer_ece = Metric(
     name="answer_ece",

@@ -30,6 +30,7 @@ from luban.generating.settings import Generation
 from luban.predicting import marks_of
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.document_answering import DocumentAnswering
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.masked_language_modeling import MaskedLanguageModeling
 from luban.tasks.question_answering import QuestionAnswering
@@ -345,6 +346,14 @@ def answering(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"answering-{name}", task, table, metric("answer_f1"), chance=none, **options)
 
 
+def searching(kind: str, **options: Any) -> Case:
+    """A case of passages; a net that says the same of all lists the first ones."""
+    task = DocumentAnswering(DocumentAnswering.Config(inputs={"question": {"kind": "text"}}, target="answer", model={"kind": kind}))
+    score, rows = metric("passage_recall_at_5"), 151
+    chance = lambda marks: score(marks) - 2 * 5 / 60  # noqa: E731
+    return Case(f"searching-{kind}", task, demo(task), score, rows=rows, floor=0.5, solved=True, chance=chance, **options)
+
+
 def beside(count: int) -> pl.DataFrame:
     """Texts of forty words in which the answer stands behind the question's."""
     rng, rows = np.random.default_rng(5), []
@@ -397,6 +406,8 @@ NETWORKS = (
     ),
 )
 SOLVED = (
+    searching("bm25"),
+    searching("rank_fusion"),
     answering("overlap", {"kind": "word_overlap"}, table=beside, solved=True, floor=0.2, chance=None),
     language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),

@@ -13,6 +13,7 @@ from toys import checkpoint
 
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.document_answering import DocumentAnswering
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.masked_language_modeling import MaskedLanguageModeling
 from luban.tasks.question_answering import QuestionAnswering
@@ -137,6 +138,15 @@ def inquired() -> pl.DataFrame:
     return table.with_columns(pl.Series("answer", ["nowhere", *table["answer"].to_list()[1:]]))
 
 
+def collected() -> pl.DataFrame:
+    """Passages and questions, one of them empty."""
+    table = DocumentAnswering.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    first = next(row for row, text in enumerate(table["question"].to_list()) if text)
+    return table.with_columns(
+        pl.Series("question", [" " if row == first else text for row, text in enumerate(table["question"].to_list())])
+    )
+
+
 WORDS = {"kind": "text", "vocabulary": 300}
 TOLD = {"text": WORDS}
 ENCODER = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
@@ -197,6 +207,15 @@ FAMILIES = (
         "answer",
         {"accumulation": 2, "ema": 0.9},
         {"baselines": True},
+    ),
+    Family(
+        "searching",
+        "document_answering",
+        collected,
+        {"question": {"kind": "text"}},
+        {"kind": "rank_fusion"},
+        evaluation={"baselines": True},
+        target="answer",
     ),
     Family(
         "folds",
