@@ -52,10 +52,11 @@ def stands(answer: str, whole: list[str]) -> bool:
 
 def check_sizes(sizes: dict[str, Any], cuts: tuple[str, ...]) -> None:
     """Raises RecipeError L123 for sizes that no collection has."""
+    found = [sizes.get(cut) for cut in cuts]
+    parts: list[dict[str, Any]] = [part for part in found if isinstance(part, dict)]
     plain = [sizes.get(name) for name in ("passages", "characters", "headings")]
-    parts = [sizes.get(cut) if isinstance(sizes.get(cut), dict) else {} for cut in cuts]
     plain += [part.get(name) for part in parts for name in ("passages", "terms", "postings")]
-    good = all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST for value in plain)
+    good = len(parts) == len(cuts) and all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST for value in plain)
     if not good or any(part["passages"] != sizes["passages"] for part in parts):
         raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: sizes")
 

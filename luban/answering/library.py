@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from luban.answering.calibration import NEVER
 from luban.answering.contexts import written
 from luban.answering.scoring import bare
-from luban.columns import Array, Columns, Ragged
+from luban.columns import Array, Columns
 from luban.data.passages import LONGEST, sentences
 from luban.retrieving import terms
 from luban.retrieving.bm25 import best
@@ -175,7 +175,7 @@ def within(part: str, whole: str) -> bool:
     return part in whole if not part.isascii() else f" {part} " in f" {whole} "
 
 
-def best_sentence(passage: str, question: Ragged | Array, rarity: Any) -> tuple[int, int]:
+def best_sentence(passage: str, question: Array, rarity: Any) -> tuple[int, int]:
     """The span of the sentence that shares most of the question's words, rare ones counting more; of equals the first."""
     asked, found, most = np.unique(question), (0, min(len(passage), LONGEST)), -1.0
     for begin, end in sentences(passage):
