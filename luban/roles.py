@@ -192,8 +192,11 @@ class Retriever(Protocol):
         """Cut -> the keys of every passage, as spans."""
         ...
 
-    def search(self, question: dict[str, Any]) -> tuple[Any, Any]:
-        """Cut -> the keys of a question -> (P,) scores, and (P, evidence_dim) of each passage what tells whether it is right."""
+    def search(self, question: dict[str, Any], cosines: Any = None) -> tuple[Any, Any]:
+        """Cut -> the keys of a question -> (P,) scores, and (P, evidence_dim) of each passage what tells whether it is right.
+
+        `cosines` (P,) are those of an encoder's vectors, where there is one.
+        """
         ...
 
     def solve(self, batches: Iterable[Any]) -> Iterator[float]:

@@ -16,6 +16,7 @@ from luban.answering.questions import kind_of
 from luban.columns import Array, Columns, Reject
 from luban.data.passages import LONGEST, sentences
 from luban.errors import RecipeError, warn
+from luban.kinds.text import Text
 from luban.messages import tr
 from luban.retrieving import terms
 
@@ -61,16 +62,16 @@ def check_sizes(sizes: dict[str, Any], cuts: tuple[str, ...]) -> None:
         raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: sizes")
 
 
-def encode(table: pl.DataFrame, config: Any, documents: list[str], cuts: tuple[str, ...]) -> Columns:
+def encode(table: pl.DataFrame, config: Any, documents: list[str], cuts: tuple[str, ...], spec: dict[str, Any]) -> Columns:
     """One row each; in parts, so that memory stays bounded."""
     code = {name: number for number, name in enumerate(documents)}
     size = supervised.CHUNK
-    parts = [chunk(table[at : at + size], config, code, cuts).shift(at) for at in range(0, max(1, len(table)), size)]
+    parts = [chunk(table[at : at + size], config, code, cuts, spec).shift(at) for at in range(0, max(1, len(table)), size)]
     return Columns.join(parts) if len(parts) > 1 else parts[0]
 
 
-def chunk(table: pl.DataFrame, config: Any, code: dict[str, int], cuts: tuple[str, ...]) -> Columns:
-    """Some rows; one that is neither a passage nor a question is left out and named."""
+def chunk(table: pl.DataFrame, config: Any, code: dict[str, int], cuts: tuple[str, ...], spec: dict[str, Any]) -> Columns:
+    """Some rows; one that is neither a passage nor a question is left out and named. `spec` is that of an encoder's tokens, or empty."""
     about, column = is_passage(table, config.passage), next(iter(config.inputs), "question")
     texts = {name: texts_of(table, name) for name in (config.passage, column, "heading")}
     plain = [texts[config.passage][row] if about[row] else texts[column][row] for row in range(len(table))]
@@ -99,6 +100,8 @@ def chunk(table: pl.DataFrame, config: Any, code: dict[str, int], cuts: tuple[st
         SAID: said,
         ASKS: np.array([kind_of(text) if not there else 0 for text, there in zip(plain, about, strict=True)], np.int64),
     }
+    if spec:
+        data[library.TOKENS] = Text.encode(pl.Series("text", searched, dtype=pl.String), spec).values
     columns = Columns(data, np.arange(len(table)))
     faults = [
         Reject(row, config.passage if about[row] else column, tr("it is empty")) for row, text in enumerate(plain) if not text.strip()

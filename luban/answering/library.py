@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from luban.answering.calibration import NEVER
 from luban.answering.contexts import written
 from luban.answering.scoring import bare
-from luban.columns import Array, Columns
+from luban.columns import Array, Columns, Ragged
 from luban.data.passages import LONGEST, sentences
 from luban.retrieving import terms
 from luban.retrieving.bm25 import best
@@ -25,6 +25,8 @@ from luban.retrieving.lexical import sizes_of as sizes_of_keys
 
 ABOUT, TEXT, HEADING, DOCUMENT, BEGIN, END = "\x00about", "\x00text", "\x00heading", "\x00document", "\x00begin", "\x00end"
 PLACES = (DOCUMENT, BEGIN, END)
+TOKENS = "\x00tokens"
+TOGETHER = 32  # passages encoded at once
 LISTED = 50  # passages among which the right one is looked for
 NAMED = 200  # characters of a heading
 LEAST = 12  # characters of a passage that may be a part of a longer answer
@@ -72,9 +74,10 @@ class Library(nn.Module):
     heading_starts: Tensor
     places: Tensor  # (P, 3) int64 document, begin, end
 
-    def __init__(self, search: Any, sizes: dict[str, Any]) -> None:
+    def __init__(self, search: Any, sizes: dict[str, Any], encoder: Any = None) -> None:
         super().__init__()
-        self.search = search
+        self.search, self.encoder = search, encoder
+        self.register_buffer("vectors", torch.zeros(sizes["passages"] if encoder else 0, encoder.out_dim if encoder else 0))
         count = sizes["passages"]
         for name, shape, dtype in (
             ("points", (sizes["characters"],), torch.int32),
@@ -101,6 +104,19 @@ class Library(nn.Module):
             fill(self.get_buffer(f"{name}starts"), np.r_[0, np.cumsum(kept[column].lengths)], len(points))
         fill(self.places, np.stack([np.asarray(kept[name], np.int64) for name in PLACES], 1))
         self.search.index({cut: kept[cut_of(cut)] for cut in self.search.CUTS})
+        if self.encoder is not None:
+            parts = [self.encoded(kept[TOKENS].take(rows)) for rows in batches(len(kept))]
+            fill(self.get_buffer("vectors"), np.concatenate([np.zeros((0, self.encoder.out_dim), np.float32), *parts]))
+
+    @torch.inference_mode()
+    def encoded(self, tokens: Ragged) -> Array:
+        """(B, D) vectors of length 1."""
+        was, device = self.encoder.training, self.get_buffer("vectors").device
+        self.encoder.eval()
+        padded = torch.from_numpy(tokens.pad(0).astype(np.int64)).to(device)
+        found = nn.functional.normalize(self.encoder({self.encoder.columns[0]: padded}).float(), dim=1)
+        self.encoder.train(was)
+        return found.cpu().numpy()
 
     def solve(self, batches: Iterable[Any]) -> Iterator[float]:
         """As the search has it."""
@@ -116,7 +132,11 @@ class Library(nn.Module):
 
     def find(self, question: dict[str, Array]) -> tuple[Array, Array]:
         """(P,) scores and (P, F) evidence for a question's keys."""
-        return self.search.search(question)
+        if self.encoder is None:
+            return self.search.search(question)
+        tokens = np.asarray(question["tokens"], np.int32)
+        vector = self.encoded(Ragged.of(tokens, [len(tokens)]))[0]
+        return self.search.search(question, self.get_buffer("vectors").cpu().numpy() @ vector)
 
     def hits(self, scores: Array, evidence: Array, without: Array | None = None) -> Hits:
         """The best passages, those of some documents left out."""
@@ -153,6 +173,11 @@ class Library(nn.Module):
         if len(self) and not bool((self.places >= 0).all()):
             raise ValueError("places")
         self.search.check()
+
+
+def batches(count: int) -> list[Array]:
+    """Places of so many passages, some at a time."""
+    return [np.arange(at, min(at + TOGETHER, count)) for at in range(0, count, TOGETHER)]
 
 
 def sizes_of(passages: Columns, cuts: tuple[str, ...]) -> dict[str, Any]:

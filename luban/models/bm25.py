@@ -43,7 +43,7 @@ class Bm25(nn.Module):
         """Keep the passages' words."""
         self.words.index(passages["words"])
 
-    def search(self, question: dict[str, Array]) -> tuple[Array, Array]:
+    def search(self, question: dict[str, Array], cosines: Array | None = None) -> tuple[Array, Array]:
         """(P,) scores, (P, 1) their share of what the question could score."""
         scores, share = self.words.search(question["words"])
         return scores, share[:, None].astype(np.float32)

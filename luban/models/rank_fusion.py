@@ -1,7 +1,8 @@
 """rank_fusion: passages by words, by pieces of words, and by what words go together; each votes with the places it gives.
 
 P passages. Reciprocal rank fusion: Cormack, Clarke and Büttcher 2009, score = Σ 1 / (60 + place). Pieces forgive endings and misspellings, the largest
-singular directions of the pieces (Deerwester et al. 1990) other words for the same. Nothing is learnt from questions.
+singular directions of the pieces (Deerwester et al. 1990) other words for the same. Nothing is learnt from questions. With `pretrained`, the vectors of
+a sentence encoder vote too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class RankFusion(nn.Module):
     def __init__(self, config: RankFusion.Config, sizes: dict[str, Any]) -> None:
         super().__init__()
         self.smoothing = config.smoothing
+        self.evidence_dim = 3 + bool(sizes.get("vectors"))
         self.words, self.pieces = (Lexical(sizes[cut], config.k1, config.b) for cut in self.CUTS)
         self.latent = Latent(sizes["pieces"], config.rank)
 
@@ -53,13 +55,14 @@ class RankFusion(nn.Module):
         self.pieces.index(passages["pieces"])
         self.latent.index(passages["pieces"], self.pieces.postings)
 
-    def search(self, question: dict[str, Array]) -> tuple[Array, Array]:
-        """(P,) fused scores, (P, 3) the share of each search by terms, and the cosine."""
+    def search(self, question: dict[str, Array], cosines: Array | None = None) -> tuple[Array, Array]:
+        """(P,) fused scores, (P, 3 or 4) the share of each search by terms, the cosine of directions, and those of an encoder's vectors."""
         found = [self.words.search(question["words"]), self.pieces.search(question["pieces"])]
         cosine = self.latent.search(question["pieces"], self.pieces.postings)
-        votes = [scores for scores, _ in found] + ([cosine] if self.latent.rank else [])
+        votes = [scores for scores, _ in found] + ([cosine] if self.latent.rank else []) + ([] if cosines is None else [cosines])
         fused = sum((1 / (self.smoothing + 1 + places(vote)) * (vote > 0) for vote in votes), np.zeros(len(cosine)))
-        return fused, np.stack([found[0][1], found[1][1], cosine], 1).astype(np.float32)
+        evidence = [found[0][1], found[1][1], cosine] + ([] if cosines is None else [cosines])
+        return fused, np.stack(evidence, 1).astype(np.float32)
 
     def solve(self, batches: Iterable[Any]) -> Iterator[float]:
         """Nothing is left to do."""

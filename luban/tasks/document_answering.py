@@ -16,11 +16,12 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from luban import architecture, catalog, supervised
+from luban import architecture, catalog, pretrained, supervised
 from luban.answering import calibration, collection, contexts, library, marking, scoring
 from luban.answering.library import Found, Library
 from luban.columns import Columns
 from luban.errors import DataError, RecipeError
+from luban.kinds.text import Text
 from luban.messages import tr
 from luban.schema import validate
 from luban.task import Loss, Split
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from luban.draw import Draw
 
 ALIASES = {"document-question-answering": {}, "passage-retrieval": {}, "faq": {}}
-BASELINE, FUSED = "bm25", "rank_fusion"
+BASELINE, FUSED, ENCODER = "bm25", "rank_fusion", "bert"
+KEYS = ("kind", "size", "pretrained")
+LONGEST = 256  # tokens of a passage that an encoder reads
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class DocumentAnswering:
 
         documents: tuple[str, ...]
         sizes: dict[str, Any]
+        encoder: dict[str, Any]
 
     split = Split(by="random", context=True)
     metrics = (
@@ -112,12 +116,20 @@ class DocumentAnswering:
             raise RecipeError(
                 "L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=entry.name, allowed=good
             )
-        architecture.config_of(config.model, where=f"{where}: model")
+        if config.model.get("pretrained") and entry.name != FUSED:
+            raise RecipeError(
+                "L109", tr("this model takes no checkpoint"), where=f"{where}: model.kind", received=entry.name, allowed=[FUSED]
+            )
+        architecture.config_of(config.model, where=f"{where}: model", also=KEYS)
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, ValueError."""
         validate(self.State, self.state, where="state.json")
-        collection.check_sizes(self.state["sizes"], self.cuts)
+        collection.check_sizes(self.state["sizes"], catalog.load("models", FUSED).CUTS)
+        if spec := self.state["encoder"]:
+            validate(Text.Fitted, supervised.without(spec, "kind"), where="state.json: encoder")
+        if bool(spec) < bool(self.config.model.get("pretrained")):
+            raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: encoder")
 
     @staticmethod
     def inputs_of(table: pl.DataFrame) -> dict[str, str]:
@@ -169,12 +181,19 @@ class DocumentAnswering:
             else [""]
         )
         collection.warn_of_lost(kept, table, self.config)
-        passages = collection.encode(kept, self.config, names, catalog.load("models", FUSED).CUTS)
-        return {"documents": names, "sizes": library.sizes_of(passages, catalog.load("models", FUSED).CUTS)}
+        cuts = catalog.load("models", FUSED).CUTS
+        sizes = library.sizes_of(collection.encode(kept, self.config, names, cuts, {}), cuts)
+        spec = pretrained.adopt(self.encoder_section, Text.Config(max_length=LONGEST)) if self.config.model.get("pretrained") else {}
+        return {"documents": names, "sizes": sizes | {"vectors": int(bool(spec))}, "encoder": spec}
+
+    @property
+    def encoder_section(self) -> dict[str, Any]:
+        """Of the sentence encoder that votes too."""
+        return {"kind": ENCODER, "size": "small", "pretrained": self.config.model.get("pretrained")}
 
     def encode(self, table: pl.DataFrame) -> Columns:
         """Passages and questions as terms, one row each; a row that is neither is left out and named."""
-        return collection.encode(table, self.config, self.state["documents"], catalog.load("models", FUSED).CUTS)
+        return collection.encode(table, self.config, self.state["documents"], catalog.load("models", FUSED).CUTS, self.state["encoder"])
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """In training passages and questions; else the questions of which it is said what the answer is. Deployed, every row asks."""
@@ -190,7 +209,8 @@ class DocumentAnswering:
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Terms of the questions, one after the other."""
-        keys = {cut: examples[library.cut_of(cut)] for cut in self.cuts}
+        cuts = (*self.cuts, "tokens") if self.config.model.get("pretrained") else self.cuts
+        keys = {cut: examples[library.cut_of(cut)] for cut in cuts}
         facts = [np.asarray(examples[name], np.int64) for name in (library.DOCUMENT, collection.SAID, collection.ASKS)]
         return Batch(
             {cut: torch.from_numpy(part.flat()) for cut, part in keys.items()},
@@ -202,8 +222,15 @@ class DocumentAnswering:
     def build(self) -> nn.Module:
         """The collection with its search."""
         section = self.config.model | ({"kind": BASELINE} if self.config.model["kind"] == "auto" else {})
-        search = catalog.load("models", section["kind"])(architecture.config_of(section), self.state["sizes"])
-        return Library(search, self.state["sizes"])
+        sizes = self.state["sizes"] | {"vectors": int(bool(section.get("pretrained")))}
+        search = catalog.load("models", section["kind"])(architecture.config_of(section, also=KEYS), sizes)
+        encoder = supervised.encoder_of(self.encoder_section, {self.column: self.state["encoder"]}) if section.get("pretrained") else None
+        return Library(search, sizes, encoder)
+
+    def start(self, net: Any) -> None:
+        """The encoder's weights, where the recipe names a checkpoint."""
+        if self.config.model.get("pretrained"):
+            pretrained.load(net.encoder, self.encoder_section, self.state["encoder"])
 
     def remember(self, net: Any, examples: Columns) -> None:
         """All passages."""

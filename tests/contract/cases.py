@@ -346,12 +346,14 @@ def answering(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"answering-{name}", task, table, metric("answer_f1"), chance=none, **options)
 
 
-def searching(kind: str, **options: Any) -> Case:
+def searching(name: str, **options: Any) -> Case:
     """A case of passages; a net that says the same of all lists the first ones."""
-    task = DocumentAnswering(DocumentAnswering.Config(inputs={"question": {"kind": "text"}}, target="answer", model={"kind": kind}))
+    task = DocumentAnswering(
+        DocumentAnswering.Config(inputs={"question": {"kind": "text"}}, target="answer", model={"kind": name} | options.pop("model", {}))
+    )
     score, rows = metric("passage_recall_at_5"), 151
     chance = lambda marks: score(marks) - 2 * 5 / 60  # noqa: E731
-    return Case(f"searching-{kind}", task, demo(task), score, rows=rows, floor=0.5, solved=True, chance=chance, **options)
+    return Case(f"searching-{name}", task, demo(task), score, rows=rows, floor=0.5, solved=True, chance=chance, **options)
 
 
 def beside(count: int) -> pl.DataFrame:
@@ -408,6 +410,7 @@ NETWORKS = (
 SOLVED = (
     searching("bm25"),
     searching("rank_fusion"),
+    searching("encoder", model={"kind": "rank_fusion", "pretrained": checkpoint.tiny(), "rank": 7}),
     answering("overlap", {"kind": "word_overlap"}, table=beside, solved=True, floor=0.2, chance=None),
     language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -15,6 +16,7 @@ import polars as pl
 import pytest
 import torch
 from cases import CASES, ready, trained
+from toys import checkpoint
 
 import luban
 from luban import catalog, debian_faq
@@ -327,3 +329,24 @@ def test_without_apt_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         debian_faq.archive("debian-faq")
     assert caught.value.code == "L502"
     assert "apt" in caught.value.fix
+
+
+def test_vectors_of_a_checkpoint_vote_and_travel_in_the_bundle(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint.tiny(), copy)
+    made = luban.train(recipe_of(place, model={"kind": "rank_fusion", "pretrained": str(copy)}), runs=tmp_path / "runs")
+    shutil.rmtree(copy)
+    model = luban.load(made.bundle)
+    vectors = model.net.get_buffer("vectors")
+    assert vectors.shape == (50, 22)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(50))
+    tokens = model.task.encode(pl.DataFrame({"question": ["Which saw is for oak?"]}))["\x00tokens"]
+    own = model.net.encoder({"question": torch.from_numpy(tokens.pad(0).astype(np.int64))}).detach().numpy()[0]
+    question = {"words": terms.keys("zz", "words"), "pieces": terms.keys("zz", "pieces"), "tokens": tokens.flat()}
+    scores, evidence = model.net.find(question)
+    np.testing.assert_allclose(evidence[:, 3], vectors.numpy() @ own / np.linalg.norm(own), rtol=1e-4, atol=1e-5)
+    assert int(np.argmax(scores)) == int(np.argmax(evidence[:, 3])), "no term is known: the vectors alone decide"
+    with pytest.raises(RecipeError) as caught:
+        parse({"task": "document-answering", "data": "docs", "model": {"kind": "bm25", "pretrained": "x"}})
+    assert caught.value.code == "L109"
