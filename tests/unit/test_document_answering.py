@@ -23,6 +23,7 @@ from luban import catalog, debian_faq
 from luban.answering.calibration import logistic, logistic_fit
 from luban.answering.library import Library, best_sentence, holds
 from luban.columns import Ragged
+from luban.data.reading import read as read_files
 from luban.errors import DataError, LubanError, MachineError, RecipeError
 from luban.predicting import answers_of, marks_of
 from luban.recipe import parse, read
@@ -350,3 +351,22 @@ def test_vectors_of_a_checkpoint_vote_and_travel_in_the_bundle(tmp_path: Path) -
     with pytest.raises(RecipeError) as caught:
         parse({"task": "document-answering", "data": "docs", "model": {"kind": "bm25", "pretrained": "x"}})
     assert caught.value.code == "L109"
+
+
+def test_gaps_are_places_of_the_text_and_none_where_the_word_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = "<h2>5.{n}. Q{n}?</h2><p>The carpenter of old named Lu Ban{n} built saw-{n}.x in the year 50{n} for everyone here. It was sold to Mister Mo{n} of Song.</p>"
+    page = "<html><body>" + "".join(section.replace("{n}", str(n)) for n in range(1, 6)) + "</body></html>"
+    monkeypatch.setattr(debian_faq, "archive", lambda package: packed_pages({"./usr/share/doc/debian/FAQ/a.en.html": page.encode()}))
+    debian_faq.gaps(tmp_path)
+    source = read_files("gaps.json", base=tmp_path)
+    assert not source.rejects
+    rows = source.table.to_dicts()
+    held = [row for row in rows if row["answers"]]
+    assert len(held) >= 5
+    for row in held:
+        (word,), (begin,) = row["answers"], row["answer_start"]
+        assert row["context"][begin : begin + len(word)] == word
+        before, after = row["question"].split("____")
+        assert " ".join(row["context"].split()).find(f"{before}{word}{after}") >= 0
+    assert [row for row in rows if row["answers"] == []]
+    parse(tomllib.loads(debian_faq.GAPS), base=tmp_path)
