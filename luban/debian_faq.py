@@ -183,7 +183,8 @@ test = 0.5
 GAPS = """\
 # Which word stood in the gap? Sentences of the Debian FAQ with a gap over their own sections (GPL-2+): made, not asked by anyone. One in four is asked
 # of a section that does not hold the word. Shows spans, places and "no answer"; a good score here says nothing of real questions.
-# Train: luban train recipe.toml    3 minutes on 2 CPU cores. Expected on the test questions: F1 {score} (seed 0).
+# Train: luban train recipe.toml    3 minutes on 2 CPU cores. F1 {score} on the test questions (seed 0, 100 s on one core), where word overlap has 0.22 and
+# saying nothing 0.23: from nothing, 874 questions teach no reading. Name a checkpoint for that: pretrained = "FOLDER" under [model], without size.
 task = "question-answering"
 data = "gaps.json"
 target = "answers"

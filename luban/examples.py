@@ -414,7 +414,7 @@ EXAMPLES = {
     "online-retail": Example(retail, RETAIL_RECIPE, "0.085"),
     "debian-faq": Example(debian_faq.writer("debian-faq"), debian_faq.ENGLISH, "0.730"),
     "debian-faq-zh": Example(debian_faq.writer("debian-faq-zh-cn"), debian_faq.CHINESE, "0.716"),
-    "debian-gaps": Example(debian_faq.gaps, debian_faq.GAPS),
+    "debian-gaps": Example(debian_faq.gaps, debian_faq.GAPS, "0.21"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),
