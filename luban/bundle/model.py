@@ -82,6 +82,18 @@ class Model:
             .select(*answers.columns, "error")
         )
 
+    def read_on(self, reader: Model, rows: Rows, **settings: Any) -> list[dict[str, Any]]:
+        """Answers from documents, read on by another bundle: `read` says whether an answer is a span, generated, or the passage.
+
+        Raises RecipeError L198 for bundles that do not go together, and as `predict`.
+
+        >>> documents.read_on(luban.load("runs/squad/bundle"), [{"question": "谁造了锯？"}])  # doctest: +SKIP
+        [{'answer': '鲁班', 'document': 'saw.md', …, 'read': 'span'}]
+        """
+        from luban.bundle.reading_on import read_on
+
+        return read_on(self, reader, as_table(rows), **settings).to_dicts()
+
     def asked(self, settings: dict[str, Any]) -> Any:
         """The task, some of its settings changed for one question. Raises RecipeError L104, L105."""
         may = getattr(self.task, "of_answers", ())

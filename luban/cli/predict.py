@@ -25,9 +25,14 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 @click.option("--text", "texts", multiple=True, help=tr("A text to answer, for bundles with one text input; can be repeated."))
 @click.option("--out", type=click.Path(path_type=Path), help=tr("Write answers to a .csv, .jsonl or .parquet file instead of stdout."))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help=tr("Change a setting of the answer, such as a recommender's k=20."))
+@click.option(
+    "--reader", type=click.Path(path_type=Path), help=tr("A bundle of question-answering or chat that reads what one of documents finds.")
+)
 @as_json_option
 @quiet_option
-def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
+def command(
+    bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | None, sets: tuple[str, ...], reader: Path | None, as_json: bool
+) -> None:
     """Predict."""
     import polars as pl
 
@@ -39,10 +44,10 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
     if out and out.suffix.lower() not in FORMATS:
         raise RecipeError("L193", tr("answers are written as csv, jsonl or parquet"), where="--out", received=out.suffix, allowed=FORMATS)
     model = luban.load(bundle)
-    if out and data and data != "-" and in_blocks(model, bundle, Path(data), out):
+    if out and data and data != "-" and not reader and in_blocks(model, bundle, Path(data), out):
         return
     rows, lines = rows_of(model, data, texts)
-    answers = model.answers(rows, **apply_sets({}, sets))
+    answers = answers_to(model, reader, rows, apply_sets({}, sets))
     if lines is not None:
         answers = answers.with_columns(pl.Series("line", lines))
     if out:
@@ -55,6 +60,16 @@ def command(bundle: Path, data: str | None, texts: tuple[str, ...], out: Path | 
         show_lines(answers, texts)
     else:
         click.echo(answers.write_ndjson(), nl=False)
+
+
+def answers_to(model: Any, reader: Path | None, rows: pl.DataFrame, settings: dict[str, Any]) -> pl.DataFrame:
+    """The answers, read on by another bundle where one is given."""
+    if reader is None:
+        return model.answers(rows, **settings)
+    import luban
+    from luban.bundle.reading_on import read_on
+
+    return read_on(model, luban.load(reader), rows, **settings)
 
 
 def in_blocks(model: Any, bundle: Path, path: Path, out: Path) -> bool:

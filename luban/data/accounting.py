@@ -25,9 +25,9 @@ def unlabelled(table: pl.DataFrame, target: str | None) -> np.ndarray:
     return ~known.to_numpy()
 
 
-def rows_without_target(rows: Columns, source: Source, target: str | None) -> tuple[int, list[dict[str, Any]]]:
-    """How many encoded rows have no target, and the first thousand of them with file and line; they count against no limit."""
-    places = rows.row[unlabelled(source.table, target)[rows.row]]
+def rows_without_target(rows: Columns, source: Source, target: str | None, asks: np.ndarray) -> tuple[int, list[dict[str, Any]]]:
+    """How many encoded rows that ask have no target, and the first thousand of them with file and line; they count against no limit."""
+    places = rows.row[(unlabelled(source.table, target) & asks)[rows.row]]
     reason = tr("no target: the row neither trains nor tests")
     listed = [BadRow(*source.origin.of(int(row)), str(target), reason, record=False) for row in places[:MOST_LISTED]]
     return len(places), [asdict(row) for row in listed]

@@ -133,8 +133,9 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
         if not recipe.inputs:
             raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
         recipe.make_task()
+    optional = getattr(recipe.make_task(), "optional", ())  # a task may do without, or says itself what is missing
     for column in recipe.inputs:
-        if column not in table.columns:
+        if column not in table.columns and column not in optional:
             raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
     return with_split(with_target(recipe, table), table)
 
@@ -209,9 +210,12 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
     task = recipe.make_task()
     if parts is None:
         parts = parts_of(recipe, source.table, source.splits)
-    kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
+    kinds = {column: section["kind"] for column, section in recipe.inputs.items() if column in source.table.columns}
     looked = {"by": divided_by(recipe, source), "own": columns_of(recipe)}
-    findings = [] if fold else checks(source.table, kinds, target_of(recipe), parts, recipe.task["kind"], **looked)
+    asks = examined(recipe, source.table)
+    findings = (
+        [] if fold else checks(source.table.filter(pl.Series(asks)), kinds, target_of(recipe), parts[asks], recipe.task["kind"], **looked)
+    )
     for finding in findings:
         if not is_known(finding, recipe):
             finding.emit()
@@ -238,8 +242,18 @@ def parts_of(recipe: Recipe, table: pl.DataFrame, given: np.ndarray | None) -> n
     if not about.any():
         return divide(table, split, **settings, given=given)
     parts = np.full(len(table), TRAIN, np.int8)
+    if about.all():
+        return parts
     parts[~about] = divide(table.filter(pl.Series(~about)), split, **settings, given=None if given is None else given[~about])
     return parts
+
+
+def examined(recipe: Recipe, table: pl.DataFrame) -> np.ndarray:
+    """(N,) rows whose inputs and targets are looked at: not those that only say what something is, unless their columns are the task's own."""
+    task = recipe.make_task()
+    apart = hasattr(task, "described") and not own_columns(recipe)
+    about = task.described(table) if apart else np.zeros(len(table), bool)
+    return np.ones(len(table), bool) if about.all() else ~about
 
 
 def divided_by(recipe: Recipe, source: Source) -> str:

@@ -36,9 +36,10 @@ class Reading:
     """Of a workbook; left out, the first."""
     reject_limit: float = 0.01
     """0 … 1, the share of records that may be left out before reading is an error; each one is listed either way."""
-    text: Literal["table", "file", "paragraph", "line"] | None = None
-    """How `.txt` is read: as a `table` like csv, or as plain text of which each `file`, `paragraph` or `line` is a document. Left out, as the task
-    has it: a table, or of language models a file."""
+    text: Literal["table", "file", "paragraph", "line", "passage"] | None = None
+    """How `.txt` is read: as a `table` like csv, or as plain text of which each `file`, `paragraph` or `line` is a document; or cut into each
+    `passage` with its source, `.md` and `.html` too. Left out, as the task has it: a table, of language models a file, of answers from documents
+    a passage."""
     max_unpacked: int = 4_000_000_000
     """Bytes that a compressed file (gz, xlsx) may unpack to."""
 
@@ -69,7 +70,7 @@ def read(data: Data, options: Reading | None = None, *, base: Path | None = None
     """
     options, base = options or Reading(), (base or Path()).absolute()
     parts, files = [], []
-    for split, path in locate(data, base):
+    for split, path in locate(data, base, whole=options.text == "passage"):
         part = open_part(path, options)
         parts.append(media(with_split(part, path, split), path, used))
         files += [(split, file) for file in part.files or (path,)]
@@ -97,8 +98,11 @@ def open_part(path: Path, options: Reading) -> Part:
         ) from error
 
 
-def locate(data: Data, base: Path) -> list[tuple[str, Path]]:
-    """Split name ("" = not said) and file of everything named. Raises DataError L200, L219, RecipeError L121."""
+def locate(data: Data, base: Path, *, whole: bool = False) -> list[tuple[str, Path]]:
+    """Split name ("" = not said) and file of everything named; `whole`: a folder is one thing, whatever tables lie in it.
+
+    Raises DataError L200, L219, RecipeError L121.
+    """
     if isinstance(data, dict):
         if unknown := [name for name in data if name.lower() not in SPLIT_NAMES]:
             raise RecipeError(
@@ -118,15 +122,15 @@ def locate(data: Data, base: Path) -> list[tuple[str, Path]]:
                 fix='data = {train = "a.csv", test = "b.csv"}',
             )
         order = sorted(data, key=lambda name: SPLIT_NAMES[name.lower()])
-        return [(SPLITS[SPLIT_NAMES[name.lower()]], path) for name in order for _, path in locate(data[name], base)]
+        return [(SPLITS[SPLIT_NAMES[name.lower()]], path) for name in order for _, path in locate(data[name], base, whole=whole)]
     if isinstance(data, list):
         if not data:
             raise DataError("L200", tr("data names no file"), where="recipe.toml: data", fix=tr("name a file, a folder or a pattern"))
-        return [pair for item in data for pair in locate(item, base)]
+        return [pair for item in data for pair in locate(item, base, whole=whole)]
     path = Path(data).expanduser()
     path = path if path.is_absolute() else base / path
     if path.is_dir():
-        return tables_in(path) or [("", path)]
+        return ([] if whole else tables_in(path)) or [("", path)]
     if path.is_file():
         return [("", path)]
     if globbing.has_magic(data):
@@ -231,7 +235,7 @@ def together(parts: list[Part]) -> tuple[pl.DataFrame, np.ndarray | None]:
         table = join([settle(part.table) if part.written else part.table for part in parts])
     for part in parts:
         absent = [name for name in table.columns if name not in part.table.columns]
-        if absent and part.table.height:
+        if absent and part.table.height and shares(part, parts):
             warn(
                 "W203",
                 tr("has no column {names}; its rows hold it as missing", names=", ".join(map(repr, absent[:8]))),
@@ -241,6 +245,12 @@ def together(parts: list[Part]) -> tuple[pl.DataFrame, np.ndarray | None]:
     if all(part.splits is None for part in parts):
         return table, None
     return table, np.concatenate([np.zeros(part.table.height, np.int8) if part.splits is None else part.splits for part in parts])
+
+
+def shares(part: Part, parts: list[Part]) -> bool:
+    """Whether another part has half of its columns or more; documents and the questions about them are rows of two kinds."""
+    columns = {*part.table.columns}
+    return any(2 * len(columns & {*other.table.columns}) >= min(len(columns), other.table.width) for other in parts if other is not part)
 
 
 def summary(parts: list[Part], table: pl.DataFrame, splits: np.ndarray | None, rejects: list[BadRow]) -> str:

@@ -247,7 +247,7 @@ def spool(
     data: Data, options: Reading, folder: Path, size: int, *, base: Path, used: list[str] | None, check: Callable[[], None]
 ) -> tuple[Spool, Source]:
     """All records the recipe names, and what `reading.read` would find but for the table. Raises as that does."""
-    places = locate(data, base.absolute())
+    places = locate(data, base.absolute(), whole=options.text == "passage")
     writer, gathered = Writer(folder, size, several=len(places) > 1), Gathered()
     for split, path in places:
         writer.begin()

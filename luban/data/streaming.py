@@ -74,7 +74,7 @@ def bytes_in_memory(recipe: Recipe) -> int:
 
 def sizes(recipe: Recipe) -> Iterator[tuple[int, str]]:
     """Bytes, unpacked, and suffix of every file; folders hold media, which are not read at once."""
-    for _, path in locate(recipe.data, recipe.base.absolute()):
+    for _, path in locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage"):
         if path.is_file():
             suffix = suffix_of(path)
             yield path.stat().st_size * (PACKED if suffix.endswith(".gz") else 1), suffix

@@ -71,6 +71,8 @@ def candidates(recipe: Any, task: Any) -> list[tuple[Any, Role]]:
 def solved(task: Any) -> bool:
     """Whether the task's model is solved rather than trained; nothing is built."""
     model = getattr(task.config, "model", {})
+    if model.get("pretrained") and getattr(task, "trains_whole", False):
+        model = {"adapt": "full"} | model  # here `auto` is no linear head
     return "kind" in model and is_solved(model, getattr(task.config, "inputs", {}))
 
 

@@ -12,7 +12,7 @@ from luban.columns import Columns
 from luban.data.accounting import rows_without_target
 from luban.data.checks import Finding, Subject, by_weight, examine
 from luban.data.checks.finding import ok
-from luban.data.prepare import all_rejects, columns_of, cut_short, divided_by, open_source, parts_of, target_of, used_columns
+from luban.data.prepare import all_rejects, columns_of, cut_short, divided_by, examined, open_source, parts_of, target_of, used_columns
 from luban.data.source import Source
 from luban.data.splits import TRAIN
 from luban.errors import DataError
@@ -45,13 +45,15 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
     source, recipe = open_source(recipe)
     target = target_of(recipe)
     parts = parts_of(recipe, source.table, source.splits)
-    kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    subject = Subject(source.table, kinds, target, parts, recipe.task["kind"], divided_by(recipe, source), columns_of(recipe))
+    kinds = {column: section["kind"] for column, section in recipe.inputs.items() if column in source.table.columns}
+    asks = examined(recipe, source.table)
+    table = source.table.filter(pl.Series(asks))
+    subject = Subject(table, kinds, target, parts[asks], recipe.task["kind"], divided_by(recipe, source), columns_of(recipe))
     findings, rejects, usable = examine(subject), [asdict(reject) for reject in source.rejects], 0
     if any(finding.level == "error" for finding in findings):
         return CheckUp(recipe, source, subject, findings, rejects, usable, None)
     rows, cut = encoded(recipe, source.table.select(used_columns(recipe, source.table)), parts)
-    without, listed = rows_without_target(rows, source, target)
+    without, listed = rows_without_target(rows, source, target, asks)
     found = find_suspects(recipe, subject) if suspects else None
     findings = by_weight([*findings, *cut, *([doubt(found, str(target))] if found else [])])
     return CheckUp(recipe, source, subject, findings, all_rejects(rows, source) + listed, len(rows) - without, found)

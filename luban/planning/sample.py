@@ -117,7 +117,7 @@ def part(recipe: Recipe, place: Path) -> Sample:
 
 def sampled(recipe: Recipe, place: Path) -> tuple[Any, float]:
     """The recipe's `data` with a sample for each file, and all bytes over those of the samples."""
-    found = locate(recipe.data, recipe.base.absolute())
+    found = locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")
     every, kept, paths = 0, 0, dict[str, list[str]]()
     for number, (split, path) in enumerate(found):
         target = place / str(number) / path.name

@@ -12,7 +12,7 @@ import polars as pl
 from luban.columns import Columns
 from luban.data.prepare import Prepared, build, open_source, splitting_of, target_of
 from luban.data.source import Source
-from luban.data.splits import TEST, Splitting, divide, folds
+from luban.data.splits import TEST, TRAIN, Splitting, divide, folds
 from luban.data.streaming import bytes_in_memory
 from luban.errors import DataError
 from luban.evaluation.metrics import Metric
@@ -62,11 +62,14 @@ def parts_of(recipe: Recipe, source: Source) -> list[np.ndarray]:
     labels = source.table[target] if split.by == "stratified" and target else None
     if labels is not None and isinstance(labels.dtype, pl.List):
         labels = None
-    fold = folds(len(source.table), recipe.evaluation.folds, labels, seed)
+    task = recipe.make_task()
+    known = task.described(source.table) if hasattr(task, "described") else np.zeros(len(source.table), bool)  # in every fold
+    fold = np.full(len(known), -1)
+    fold[~known] = folds(int((~known).sum()), recipe.evaluation.folds, labels, seed)
     out = []
     for number in range(recipe.evaluation.folds):
-        rest = np.flatnonzero(fold != number)
-        parts = np.full(len(fold), TEST, np.int8)
+        rest = np.flatnonzero((fold != number) & ~known)
+        parts = np.where(known, TRAIN, TEST).astype(np.int8)
         only = Splitting(validation=split.validation, test=0.0, by=split.by)
         parts[rest] = divide(source.table[rest], only, target=target, seed=seed)
         out.append(parts)

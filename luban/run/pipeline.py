@@ -12,6 +12,7 @@ import torch
 
 from luban import memory
 from luban import recipe as recipes
+from luban.columns import Columns
 from luban.data.prepare import Heard, Prepared, as_prepared, prepare
 from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
@@ -32,6 +33,7 @@ from luban.run.report import report_of
 from luban.run.sizing import sized
 from luban.run.spending import Spending
 from luban.run.unused import warn_unused
+from luban.task import Calibrates
 from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
@@ -87,6 +89,15 @@ def train(
             run_folder.make(place, recipe)
             with Clock(place / "spent.json", lead_s) as clock:
                 return Work(Run(place, recipe), tell, interruption, clock).whole()
+
+
+def calibrated(rung: Rung, validation: Columns) -> Columns:
+    """The marks of the validation rows, by a net that knows from them when it can be trusted, where its task asks for that."""
+    marks = marks_of(rung.task, rung.net, validation)
+    if not isinstance(rung.task, Calibrates):
+        return marks
+    rung.task.calibrate(rung.net, marks)
+    return marks_of(rung.task, rung.net, validation)
 
 
 class Work:
@@ -194,7 +205,7 @@ class Work:
             self.tell("stage", name="train", model=name)
             rung = self.fit(task, name, role, prepared, folder, metric)
             if len(prepared.examples["validation"]):
-                rung.validation = marks_of(rung.task, rung.net, prepared.examples["validation"])
+                rung.validation = calibrated(rung, prepared.examples["validation"])
                 self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
                 rung.validation.release()
             rungs.append(rung)

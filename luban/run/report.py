@@ -24,7 +24,7 @@ from luban.evaluation.verdict import verdict
 from luban.messages import both
 from luban.recipe import Recipe
 from luban.run.folder import environment
-from luban.task import Slices
+from luban.task import Errs, Slices
 from luban.training.log import curves
 
 MOST_WRONG = 24
@@ -69,7 +69,7 @@ def report_of(
         "forecast": None,
     }
     if marks is not None and len(marks):
-        report |= judged(marks, labels, prepared) | sliced(chosen.task, marks, metric, evaluation)
+        report |= judged(chosen.task, marks, labels, prepared) | sliced(chosen.task, marks, metric, evaluation)
         marks.release()
     return report
 
@@ -153,9 +153,9 @@ def sliced(task: Any, marks: Columns, metric: Metric, evaluation: Any) -> dict[s
     return {"slices": found}
 
 
-def judged(marks: Columns, labels: list[str] | None, prepared: Prepared) -> dict[str, Any]:
+def judged(task: Any, marks: Columns, labels: list[str] | None, prepared: Prepared) -> dict[str, Any]:
     """Confusion, calibration, residuals and the worst examples, as the marks allow."""
-    out: dict[str, Any] = {"wrong": wrong(marks, labels, prepared)}
+    out: dict[str, Any] = {"wrong": wrong(task, marks, labels, prepared)}
     if "label" in marks and labels:
         out |= {"confusion": confusion(marks, labels), "per_class": per_class(marks, labels), "calibration": {"bins": reliability(marks)}}
         if len(labels) == 2:
@@ -164,10 +164,12 @@ def judged(marks: Columns, labels: list[str] | None, prepared: Prepared) -> dict
         out |= {"per_class": per_class(marks, labels), "calibration": {"bins": reliability(marks)}}
     elif "truth" in marks:
         out["regression"] = regression(marks)
+    elif "sure" in marks:
+        out["calibration"] = {"bins": reliability(marks)}
     return out
 
 
-def wrong(marks: Columns, labels: list[str] | None, prepared: Prepared) -> list[dict[str, Any]]:
+def wrong(task: Any, marks: Columns, labels: list[str] | None, prepared: Prepared) -> list[dict[str, Any]]:
     """The surest mistakes, or the largest errors, with the raw inputs."""
     if "label" in marks and labels:
         confidence = np.asarray(marks["chance"]).max(1)
@@ -178,6 +180,9 @@ def wrong(marks: Columns, labels: list[str] | None, prepared: Prepared) -> list[
         error = np.abs(np.asarray(marks["truth"]) - np.asarray(marks["answer"]))
         places = np.argsort(-error, kind="stable")[:MOST_WRONG]
         named = [(float(marks["truth"][p]), float(marks["answer"][p]), None) for p in places]
+    elif isinstance(task, Errs):
+        found = task.mistakes(marks, MOST_WRONG)
+        places, named = np.array([place for place, *_ in found], np.int64), [tuple(rest) for _, *rest in found]
     else:
         return []
     raw = prepared.raw.filter(pl.col(ROW).is_in(marks.row[places].tolist())).collect()

@@ -94,6 +94,7 @@ class MaskedLanguageModeling:
         inputs: dict[str, dict[str, Any]]
 
     split = Split(by="random")
+    trains_whole = True  # a pretrained model is never only read from
     metrics = ("nats_per_token", "masked_accuracy", "perplexity")
 
     def __init__(self, config: Config, state: Any = None) -> None:

@@ -77,6 +77,7 @@ class TextEmbedding:
         target: dict[str, Any]
 
     split = Split(by="random")
+    trains_whole = True  # a pretrained model is never only read from
     metrics = ("retrieval_at_1", "retrieval_at_10", "retrieval_mrr")
 
     def __init__(self, config: Config, state: Any = None) -> None:

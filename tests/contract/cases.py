@@ -30,8 +30,10 @@ from luban.generating.settings import Generation
 from luban.predicting import marks_of
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.document_answering import DocumentAnswering
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.masked_language_modeling import MaskedLanguageModeling
+from luban.tasks.question_answering import QuestionAnswering
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.tasks.text_embedding import TextEmbedding
@@ -332,6 +334,38 @@ def embedding(name: str, model: dict[str, Any], **options: Any) -> Case:
     return Case(f"embedding-{name}", task, table, metric("retrieval_at_1"), chance=chance, **options)
 
 
+def answering(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of spans; a net that says the same of all says that there is no answer."""
+    inputs = {column: {"kind": "text", "vocabulary": 400} for column in ("question", "context")}
+    inputs["question"]["max_length"] = 13
+    task = QuestionAnswering(
+        QuestionAnswering.Config(inputs=inputs, target="answer", model={"size": "tiny"} | model, window=37, overlap=11, longest_answer=5)
+    )
+    none = options.pop("chance", lambda marks: metric("answer_f1")(marks) - 1 + np.asarray(marks["answerable"]).mean())
+    table = options.pop("table", demo(task))
+    return Case(f"answering-{name}", task, table, metric("answer_f1"), chance=none, **options)
+
+
+def searching(name: str, **options: Any) -> Case:
+    """A case of passages; a net that says the same of all lists the first ones."""
+    task = DocumentAnswering(
+        DocumentAnswering.Config(inputs={"question": {"kind": "text"}}, target="answer", model={"kind": name} | options.pop("model", {}))
+    )
+    score, rows = metric("passage_recall_at_5"), 151
+    chance = lambda marks: score(marks) - 2 * 5 / 60  # noqa: E731
+    return Case(f"searching-{name}", task, demo(task), score, rows=rows, floor=0.5, solved=True, chance=chance, **options)
+
+
+def beside(count: int) -> pl.DataFrame:
+    """Texts of forty words in which the answer stands behind the question's."""
+    rng, rows = np.random.default_rng(5), []
+    words = [f"{a}{b}" for a in ("sa", "mo", "lu", "ki") for b in ("ba", "ne", "ro", "ti", "gu")]
+    for _ in range(count):
+        text = rng.permutation(words)
+        rows.append((f"who saw {text[6]} {text[7]} ?", " ".join(text), f"{text[8]} {text[9]}"))
+    return pl.DataFrame(rows, schema=["question", "context", "answer"], orient="row")
+
+
 BERT = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
 GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 BRIEFLY = Generation(max_tokens=7, top_p=0.9)
@@ -361,6 +395,7 @@ NETWORKS = (
     regression("mlp", {**SMALL["mlp"]}, steps=80),
     chat("gpt", GPT, floor=-2.0),
     language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
+    answering("bert", BERT | {"dropout": 0.0, "attention_dropout": 0.0}, rows=211, steps=150, floor=0.6, settings={"batch_size": 32}),
     masked("bert", BERT, steps=120, floor=-2.6, overfits=False),
     masked("bert-lora", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "lora_rank": 3}, floor=-4.5, overfits=False),
     embedding("bert", BERT, rows=211, steps=100, floor=0.3, settings={"batch_size": 32, "learning_rate": 0.003}),
@@ -373,6 +408,10 @@ NETWORKS = (
     ),
 )
 SOLVED = (
+    searching("bm25"),
+    searching("rank_fusion"),
+    searching("encoder", model={"kind": "rank_fusion", "pretrained": checkpoint.tiny(), "rank": 7}),
+    answering("overlap", {"kind": "word_overlap"}, table=beside, solved=True, floor=0.2, chance=None),
     language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),
     classification("linear", {"kind": "linear", "buckets": 997}, solved=True),

@@ -434,13 +434,17 @@ WHOLE = {
     "language_modeling": {},
     "masked_language_modeling": {},
     "text_embedding": {},
+    "question_answering": {"target": "y", "inputs": {"a": "text", "b": "text"}},
     "chat": {"target": "y", "inputs": {"a": "text"}},
+    "document_answering": {"inputs": {"a": "text"}},
 }  # what the recipe of each task needs, where it is not a target and inputs
 NETWORK = {
     "language_modeling": "gpt",
     "chat": "gpt",
     "masked_language_modeling": "bert",
     "text_embedding": "lstm",
+    "question_answering": "bert",
+    "document_answering": "rank_fusion",
 }  # a model of each task, where it is not mlp
 
 
@@ -466,8 +470,10 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[st
         change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
     if task in ("language_modeling", "chat") and near == "scale":
         pytest.skip("a column of text has no settings of its own here")
-    if task == "masked_language_modeling" and near == "hidden":
+    if task in ("masked_language_modeling", "question_answering") and near == "hidden":
         change, near = {"model": {"kind": "bert", "withd": 64}}, "width"
+    if task == "document_answering" and near == "hidden":
+        change, near = {"model": {"kind": "rank_fusion", "smoothin": 6.0}}, "smoothing"
     with pytest.raises(RecipeError) as caught:
         parse(whole | change)
     assert caught.value.nearest() == near

@@ -13,8 +13,10 @@ from toys import checkpoint
 
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
+from luban.tasks.document_answering import DocumentAnswering
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.masked_language_modeling import MaskedLanguageModeling
+from luban.tasks.question_answering import QuestionAnswering
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.tasks.text_embedding import TextEmbedding
@@ -130,6 +132,21 @@ def asked() -> pl.DataFrame:
     return TextEmbedding.demo(None, ROWS, 3)  # type: ignore[arg-type]
 
 
+def inquired() -> pl.DataFrame:
+    """Questions and texts, one with an answer that does not stand there."""
+    table = QuestionAnswering.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    return table.with_columns(pl.Series("answer", ["nowhere", *table["answer"].to_list()[1:]]))
+
+
+def collected() -> pl.DataFrame:
+    """Passages and questions, one of them empty."""
+    table = DocumentAnswering.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    first = next(row for row, text in enumerate(table["question"].to_list()) if text)
+    return table.with_columns(
+        pl.Series("question", [" " if row == first else text for row, text in enumerate(table["question"].to_list())])
+    )
+
+
 WORDS = {"kind": "text", "vocabulary": 300}
 TOLD = {"text": WORDS}
 ENCODER = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
@@ -181,6 +198,25 @@ FAMILIES = (
     Family("probe", "classification", said, {"review": {"kind": "text"}}, {"kind": "bert", "pretrained": checkpoint.tiny()}),
     Family("masked", "masked_language_modeling", sentences, TOLD, ENCODER, "", {"accumulation": 2, "ema": 0.9}),
     Family("embedding", "text_embedding", asked, {"question": WORDS, "answer": WORDS}, ENCODER, "", {"accumulation": 2}),
+    Family(
+        "answering",
+        {"kind": "question_answering", "window": 37, "overlap": 11, "longest_answer": 5},
+        inquired,
+        {"question": WORDS | {"max_length": 13}, "context": WORDS},
+        ENCODER,
+        "answer",
+        {"accumulation": 2, "ema": 0.9},
+        {"baselines": True},
+    ),
+    Family(
+        "searching",
+        "document_answering",
+        collected,
+        {"question": {"kind": "text"}},
+        {"kind": "rank_fusion"},
+        evaluation={"baselines": True},
+        target="answer",
+    ),
     Family(
         "folds",
         "regression",

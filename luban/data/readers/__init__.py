@@ -1,12 +1,16 @@
 """Readers, one file per format: found by its name, chosen by the suffixes it states.
 
-A reader file states `SUFFIXES` (or `FOLDER = True`) and has `read(path, options) -> Part`. Nothing here imports torch.
+A reader file states `SUFFIXES` (or `FOLDER = True`) and has `read(path, options) -> Part`. Nothing here imports torch. A reader that
+shares a suffix with another states `SHARED`, and `SIGN`, a pattern that the beginning of its files has and those of the other have not.
 """
 
 from __future__ import annotations
 
 import ast
+import gzip
 import importlib
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
     from luban.data.reading import Reading
     from luban.data.source import Part
 
-STATED = ("SUFFIXES", "FOLDER", "WRITTEN")
+STATED = ("SUFFIXES", "FOLDER", "WRITTEN", "FORMS", "SHARED", "SIGN")
+HEAD = 4096  # bytes that show whose a file is
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,9 @@ class Format:
     suffixes: tuple[str, ...]
     folder: bool
     written: tuple[str, ...] = ()  # suffixes of plain text
+    forms: tuple[str, ...] = ()  # of plain text that it reads: what the recipe says under reading.text
+    shared: tuple[str, ...] = ()  # suffixes that are another reader's, unless the file begins as `sign` says
+    sign: str = ""
 
     def load(self) -> Callable[[Path, Reading], Part]:
         """The reader's `read`; imports its file."""
@@ -50,9 +58,8 @@ def formats() -> dict[str, Format]:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in STATED
         }
         summary = (ast.get_docstring(tree) or "").split("\n")[0]
-        found[path.stem] = Format(
-            path.stem, summary, tuple(stated.get("SUFFIXES", ())), bool(stated.get("FOLDER", False)), tuple(stated.get("WRITTEN", ()))
-        )
+        lists = {name.lower(): tuple(stated.get(name, ())) for name in ("SUFFIXES", "WRITTEN", "FORMS", "SHARED")}
+        found[path.stem] = Format(path.stem, summary, folder=bool(stated.get("FOLDER", False)), sign=stated.get("SIGN", ""), **lists)
     return found
 
 
@@ -69,13 +76,13 @@ def suffix_of(path: Path) -> str:
 
 def reader_for(path: Path, text: str | None = None) -> Format:
     """The reader of a file or a folder; `text` is what the recipe says of plain text. Raises DataError L203 for a format no reader states."""
-    plain = formats()["text"]
-    if text not in (None, "table") and (path.is_dir() or path.name.lower().endswith(plain.written)):
-        return plain
+    for plain in formats().values():
+        if text in plain.forms and (path.is_dir() or path.name.lower().endswith(plain.written)):
+            return plain
     if path.is_dir():
         return next(entry for entry in formats().values() if entry.folder)
     if suffix := suffix_of(path):
-        return suffixes()[suffix]
+        return sharing(path, suffix) or suffixes()[suffix]
     raise DataError(
         "L203",
         tr("no reader knows this format"),
@@ -84,3 +91,17 @@ def reader_for(path: Path, text: str | None = None) -> Format:
         allowed=sorted(suffixes()),
         fix=tr("save it as csv, jsonl, parquet or xlsx, or rename it"),
     )
+
+
+def sharing(path: Path, suffix: str) -> Format | None:
+    """The reader that knows the file by its beginning; None where it is as its suffix says."""
+    able = [entry for entry in formats().values() if suffix in entry.shared]
+    if not able:
+        return None
+    try:
+        with gzip.open(path) if suffix.endswith(".gz") else path.open("rb") as file:
+            head = file.read(HEAD)
+    except (OSError, EOFError, zlib.error):
+        return None  # its own reader says what is wrong with it
+    text = head.replace(b"\0", b"").decode("utf-8", "replace")  # of UTF-16 every other byte
+    return next((entry for entry in able if re.search(entry.sign, text)), None)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = ()  # of its own it reads nothing
 WRITTEN = (".txt", ".md", ".text", ".txt.gz", ".md.gz", ".text.gz")  # what it reads where the recipe asks for text
+FORMS = ("file", "paragraph", "line")
 PIECES, SHORTEST, LONGEST = 1000, 64, 4096  # of a document; characters of a piece
 PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 
