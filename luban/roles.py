@@ -84,6 +84,45 @@ class Causal(Protocol):
         ...
 
 
+class SequenceToSequence(Protocol):
+    """ROLE = "seq2seq": says of each token of an answer what follows it, given a source. One vocabulary serves both sides.
+
+    `corpus` is at least the number of answer tokens it will learn from, 0 = unknown.
+    """
+
+    Config: ClassVar[type]
+    num_tokens: int
+    context: int  # tokens of a source, and of an answer, at most
+
+    def __init__(self, config: Any, num_tokens: int, corpus: int = 0) -> None: ...
+
+    def encode(self, source: Tensor, known: Tensor) -> Any:
+        """(B, S) tokens and (B, S) which of them are there -> what `hidden` attends to, with `reorder(rows)` as layers/cache.py has it.
+
+        A row never depends on its neighbours nor on padding.
+        """
+        ...
+
+    def hidden(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
+        """(B, T) tokens of answers -> (B, T, …) what `logits` reads; a token never depends on those after it.
+
+        With a cache the tokens go on from what its slots hold.
+        """
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., V) scores whose softmax is the chance of each token to follow."""
+        ...
+
+    def cache(self, slots: int, capacity: int) -> Any:
+        """Room for so many answers of so many tokens, with `lengths`, `move`, `reorder` and `clear` as layers/cache.py has them."""
+        ...
+
+    def attention(self, tokens: Tensor, memory: Any) -> Tensor:
+        """(B, T, S) how much each token of an answer looked at each of the source; rows sum to 1."""
+        ...
+
+
 class CausalBatch(Protocol):
     """The fields a solved causal model may read."""
 
