@@ -104,9 +104,10 @@ class SequenceToSequence(Protocol):
         ...
 
     def hidden(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
-        """(B, T) tokens of answers -> (B, T, …) what `logits` reads; a token never depends on those after it.
+        """(R, T) tokens of answers -> (R, T, …) what `logits` reads; a token never depends on those after it.
 
-        With a cache the tokens go on from what its slots hold.
+        R is a multiple of the memory's sources: the first R/B rows answer the first source, and so on. With a cache the tokens go on
+        from what its first R slots hold; the caller then moves `cache.lengths` on.
         """
         ...
 
