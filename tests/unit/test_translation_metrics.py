@@ -113,7 +113,7 @@ def test_scores_equal_sacrebleu():
 def test_rouge_equals_googles():
     scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rouge1", "rouge2", "rougeL"])
     rng = np.random.default_rng(2)
-    pairs = [tuple(" ".join(rng.choice(list("abcde,.") + ["Word", "x1"], rng.integers(1, 15))) for _ in range(2)) for _ in range(60)]
+    pairs = [tuple(" ".join(rng.choice([*list("abcde,."), "Word", "x1"], rng.integers(1, 15))) for _ in range(2)) for _ in range(60)]
     for (answer, reference), found in zip(pairs, marks(pairs)["rouge"], strict=True):
         known = scorer.score(reference, answer)
         assert found.tolist() == pytest.approx([known[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")])
