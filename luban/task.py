@@ -167,6 +167,15 @@ class Slices(Protocol):
 
 
 @runtime_checkable
+class Glances(Protocol):
+    """A task whose answers are dear: what of the validation examples judges the network between its steps."""
+
+    def glance(self, examples: Columns, metric: str) -> Columns:
+        """The same each time; once the network is finished all are judged."""
+        ...
+
+
+@runtime_checkable
 class Streams(Protocol):
     """A task: answers piece by piece."""
 
