@@ -15,8 +15,11 @@ from torch.utils.checkpoint import checkpoint
 PART = 2**24  # logits held at once beyond the first few
 
 
-def nats_of(net: Any, hidden: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> tuple[Tensor, int]:
-    """() sum of -log chance over the targets that are not below 0, and how many they are; `smoothing` of each is spread over all tokens."""
+def nats_of(net: Any, hidden: Tensor, targets: Tensor, smoothing: float = 0.0) -> tuple[Tensor, int]:
+    """() sum of -log chance over the targets that are not below 0, and how many they are.
+
+    smoothing: that share of each target is spread over all tokens (Szegedy et al. 2016, section 7).
+    """
     known = targets >= 0
     count = int(known.sum())
     if count == 0:
@@ -32,7 +35,7 @@ def nats_of(net: Any, hidden: Tensor, targets: Tensor, *, smoothing: float = 0.0
     return torch.stack(parts).sum(), count  # type: ignore[arg-type]
 
 
-def entropy(net: Any, hidden: Tensor, goal: Tensor, smoothing: float = 0.0) -> Tensor:
+def entropy(net: Any, hidden: Tensor, goal: Tensor, smoothing: float) -> Tensor:
     """() sum of -log softmax(logits)[goal]."""
     return F.cross_entropy(whole(net.logits(hidden)), goal, reduction="sum", label_smoothing=smoothing)
 

@@ -65,7 +65,7 @@ class EncoderDecoder(nn.Module):
         buckets: Annotated[int, Ge(4), Le(65_536)] = 32
         """Of relative positions; half of them for the tokens behind."""
         distance: Annotated[int, Gt(1), Le(1_048_576)] = 128
-        """From here on all tokens share a bucket of relative positions; above a quarter of the buckets of the source, half of the answer's."""
+        """From this distance on all tokens share a bucket of relative positions; above half of the buckets."""
         norm: Norm = "rms"
         """`rms` divides by the root mean square; `layer` removes the mean as well."""
         norm_eps: Annotated[float, Gt(0)] = 1e-6

@@ -21,7 +21,7 @@ class Batch:
     known: Tensor  # (W, S) bool, which tokens are there
     windows: Tensor  # (B,) int64 windows of each row, which follow each other; 1 at least
     tag: Tensor  # (B,) int64 the token that asks for a language, below 0 = none
-    tokens: Tensor | None  # (B, T) int64 what an answer has said so far: the mark that begins it, then its tokens; None = not known
+    said: Tensor | None  # (B, T) int64 what stood before each target: the mark that begins an answer, then its tokens; None = not known
     targets: Tensor | None  # (B, T) int64 what follows each, the end last; below 0 = nothing
     decode: Tensor | None  # (B,) bool, whether the row is to be answered; None = all are
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from luban.columns import Columns, Ragged, Reject
+from luban.language.answering import sizes
 from luban.messages import tr
 from luban.rewriting.segmenting import ANY_HAN
 from luban.tokenizing.tokenizer import Tokenizer
@@ -43,7 +44,7 @@ def encode(table: pl.DataFrame, own: Tokenizer, columns: tuple[str, str, str], t
         HAS: np.array([right[row] is not None for row in kept], np.uint8),
         DECODE: np.ones(len(kept), np.uint8),
     }
-    return Columns(data, kept, np.maximum(1, data[SOURCE].lengths + data[TARGET].lengths), tuple(rejects))
+    return Columns(data, kept, sizes(data[SOURCE].lengths + 1, data[TARGET].lengths + 1), tuple(rejects))
 
 
 def texts(table: pl.DataFrame, column: str) -> list[str | None]:

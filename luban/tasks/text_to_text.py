@@ -21,7 +21,7 @@ from luban.draw import key_of, mix
 from luban.errors import DataError, RecipeError
 from luban.generating.settings import Search
 from luban.kinds.text import MOST_TOKENS
-from luban.language.causal import nats_of, scores
+from luban.language.answering import judged, loss
 from luban.messages import tr
 from luban.rewriting import answering, overlap
 from luban.rewriting.batch import Answers, Batch, of_ragged
@@ -281,8 +281,7 @@ class TextToText:
 
     def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:
         """Mean -log chance of the targets, smoothed."""
-        hidden = net.hidden(batch.tokens, net.encode(batch.source, batch.known))  # type: ignore[operator]
-        total, count = nats_of(net, hidden, batch.targets, smoothing=self.config.label_smoothing)  # type: ignore[arg-type]
+        total, count = loss(net, batch, self.config.label_smoothing)  # type: ignore[arg-type]
         yield Loss(total / max(1, count), count)
 
     def predict(self, net: nn.Module, batch: Batch) -> Answers:
@@ -290,7 +289,7 @@ class TextToText:
         found = answering.said(net, batch, self.tokenizer, self.config.generation, self.tokenizer.num_tokens)
         if batch.targets is None or not hasattr(net, "hidden"):
             return found
-        nats, count = scores(net, net.hidden(batch.tokens, net.encode(batch.source, batch.known)), batch.targets)  # type: ignore[operator]
+        nats, count = judged(net, batch)  # type: ignore[arg-type]
         return replace(found, nats=nats.cpu(), known=count.cpu())
 
     def answer(self, prediction: Answers) -> pl.DataFrame:

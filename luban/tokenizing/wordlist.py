@@ -25,7 +25,7 @@ def learn(texts: list[str], most: int) -> list[str]:
     """The commonest pieces that stand there twice, longer than one byte."""
     count: Counter[str] = Counter()
     for start in range(0, len(texts), 10_000):
-        count.update(pieces(texts[start : start + 10_000]).explode(empty_as_null=False).to_list())
+        count.update(pieces(texts[start : start + 10_000]).list.explode(empty_as_null=False).to_list())
     kept = [word for word, n in count.items() if n > 1 and len(word.encode("utf-8", "replace")) > 1 and len(word) <= LONGEST]
     return sorted(sorted(kept, key=lambda word: (-count[word], word))[: max(0, most - FIXED)])
 
@@ -33,14 +33,14 @@ def learn(texts: list[str], most: int) -> list[str]:
 def pieces(texts: list[str]) -> pl.Series:
     """Lists of pieces that, put together, are the texts."""
     column = pl.Series("piece", texts, dtype=pl.String).str.replace_all(MARK, "\ufffd", literal=True)
-    return column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}").str.extract_all(PIECES).list
+    return column.str.replace_all(BEFORE_THE_LAST, f"${{1}}{MARK}${{2}}").str.extract_all(PIECES)
 
 
 def encode(texts: list[str], serialised: str) -> Ragged:
     """One id a known piece, one a byte of the others."""
     numbers = numbers_of(serialised)
     flat, lengths = [], []
-    for row in pieces(texts).eval(pl.element()).to_list():
+    for row in pieces(texts).to_list():
         start = len(flat)
         for piece in row:
             if (number := numbers.get(piece)) is not None:

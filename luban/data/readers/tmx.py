@@ -146,10 +146,10 @@ def parse(path: Path, raw: bytes, options: Reading) -> Units:
     return units
 
 
-def forbidden(path: Path, parser: Any, why: str) -> Callable[..., None]:
+def forbidden(path: Path, parser: Any, why: str) -> Callable[..., int]:
     """A handler that refuses."""
 
-    def handle(*_: Any) -> None:
+    def handle(*_: Any) -> int:
         raise refused(path, parser, why)
 
     return handle
