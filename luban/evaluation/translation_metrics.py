@@ -111,15 +111,3 @@ metrics = (
         titles=("numbers and names kept", "数字与名称保留率"),
     ),
 )
-
-
-def signature(metric: str, form: str) -> str:
-    """How a score was computed, in sacreBLEU's words; "" for a metric that has no such words."""
-    known = {
-        "bleu": f"nrefs:1|case:mixed|eff:no|tok:{form}|smooth:exp",
-        "chrf": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no",
-        "chrf_plus_plus": "nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no",
-    }
-    if metric.startswith("rouge_"):
-        return "F1|case:lower|stem:no|words of letters and digits, every Han or kana character a word"
-    return known.get(metric, "")

@@ -57,3 +57,15 @@ def form_of(texts: list[str]) -> str:
     """ "zh" where half of the characters or more are Han or kana, else "13a"."""
     han = sum(len(ANY_HAN.findall(text)) for text in texts)
     return "zh" if 2 * han >= max(1, sum(len("".join(text.split())) for text in texts)) else "13a"
+
+
+def signature(metric: str, form: str) -> str:
+    """How a score was computed, in sacreBLEU's words; "" for a metric that has no such words."""
+    known = {
+        "bleu": f"nrefs:1|case:mixed|eff:no|tok:{form}|smooth:exp",
+        "chrf": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no",
+        "chrf_plus_plus": "nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no",
+    }
+    if metric.startswith("rouge_"):
+        return "F1|case:lower|stem:no|words of letters and digits, every Han or kana character a word"
+    return known.get(metric, "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -17,17 +17,17 @@ from torch import nn
 
 from luban import architecture, catalog
 from luban.columns import Columns, Ragged
-from luban.draw import key_of, mix
+from luban.draw import Draw, key_of, mix
 from luban.errors import DataError, RecipeError
 from luban.generating.settings import Search
 from luban.kinds.text import MOST_TOKENS
 from luban.language.answering import judged, loss
 from luban.messages import tr
-from luban.rewriting import answering, overlap
+from luban.rewriting import answering, illustrating, overlap
 from luban.rewriting.batch import Answers, Batch, of_ragged
 from luban.rewriting.copying import keepable, lost
 from luban.rewriting.encoding import DECODE, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, spaced
-from luban.rewriting.segmenting import form_of
+from luban.rewriting.segmenting import form_of, signature
 from luban.rewriting.slicing import slices_of
 from luban.rewriting.windows import begins_of, cut, ends_of
 from luban.roles import Vocabulary
@@ -35,9 +35,6 @@ from luban.schema import validate
 from luban.task import Loss, Split
 from luban.tokenizing import tokenizer
 from luban.tokenizing.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from luban.draw import Draw
 
 ALIASES = {
     "translation": {"baselines": ["word_table"]},
@@ -300,7 +297,7 @@ class TextToText:
         """Marks of the loss, of the texts set against the targets, and of what slices them."""
         own, best = self.tokenizer, answering.best_of(prediction)
         texts = [found[0][0] if found else None for found in answering.texts_of(prediction, own, best)]
-        references = [own.decode(row[(row >= 0) & (row != own.stops[0])].tolist()).strip() for row in batch.targets.cpu()]  # type: ignore[union-attr]
+        references = illustrating.references_of(batch, own)
         sources = answering.sources_of(prediction, own)
         marks: dict[str, Any] = overlap.marks_of(texts, references, self.state["form"])
         marks["confidence"] = answering.confidence_of(prediction).numpy()
@@ -319,6 +316,31 @@ class TextToText:
     def slices(self, marks: Columns) -> Iterator[tuple[Any, Any, Columns]]:
         """By the length of the source, and by whether a word of it is so rare that the vocabulary spells it."""
         yield from slices_of(marks)
+
+    def illustrate(self, net: nn.Module, examples: Columns, marks: Columns) -> dict[str, Any]:
+        """The answers least like their references, and for some what each token looked at; answered again, so that nothing of all rows is held."""
+        found: dict[str, Any] = {"wrong": []}
+        for part, places in (("wrong", illustrating.worst(marks)), ("alignments", illustrating.drawn(marks))):
+            if not len(places) or (part == "alignments" and not hasattr(net, "attention")):
+                continue
+            few = examples.take(places)
+            batch = self.collate(few, Draw(0, 0, places, training=False))
+            with torch.inference_mode():
+                prediction = self.predict(net, batch)
+            if part == "wrong":
+                found[part] = illustrating.examples_of(self, prediction, batch, few.row, marks.take(places))
+            else:
+                found[part] = illustrating.maps(net, prediction, batch, self.tokenizer, few.row, answering.best_of(prediction))
+        return found
+
+    def sources(self, prediction: Answers) -> list[str]:
+        """The rows' sources as text."""
+        return answering.sources_of(prediction, self.tokenizer)
+
+    @property
+    def signatures(self) -> dict[str, str]:
+        """How each score of an answer is computed."""
+        return {name: found for name in self.metrics if (found := signature(name, self.state["form"]))}
 
     def stream(self, net: nn.Module, batch: Batch, draw: Draw) -> Iterator[pl.DataFrame]:
         """The likeliest text of each source, piece by piece: `row`, `text`, and `finish` once it ends."""

@@ -10,9 +10,8 @@ import pytest
 from luban.columns import Columns
 from luban.evaluation.intervals import interval
 from luban.evaluation.metrics import find, score
-from luban.evaluation.translation_metrics import signature
 from luban.rewriting.overlap import chrf_score, common, marks_of
-from luban.rewriting.segmenting import form_of, rouge_words, words
+from luban.rewriting.segmenting import form_of, rouge_words, signature, words
 
 ENGLISH = [
     ("The cat sat on the mat.", "The cat is sitting on the mat."),
