@@ -26,6 +26,7 @@ ROLE, TAKES = "rewriter", ("text",)
 NOTHING = np.iinfo(np.int64).max  # fills the table
 LONGEST = 12  # K; a longer word is copied
 MOST_WORDS = 100  # of a text that is learnt from; the rest is left out
+BYTES = 64  # of a pair of words while it is counted
 COPIED = math.log(0.5)  # how far the copy of a word never met is believed
 
 
@@ -78,7 +79,11 @@ class WordTable(nn.Module):
 
     def weigh(self, batch: PairBatch) -> tuple[float, float]:
         """Bytes held by the table, and by each row while it is counted."""
-        return len(self.keys) * (16.0 + 4 * LONGEST), 60.0 * batch.source.shape[1] * batch.targets.shape[1]  # type: ignore[union-attr]
+        begins = np.r_[self.vocabulary.begins, False]  # the last stands for what is no token
+        left = (begins[batch.source.cpu().numpy()] & batch.known.cpu().numpy()).sum(1) + 1.0
+        right = begins[batch.targets.cpu().numpy()].sum(1) + 1.0  # type: ignore[union-attr]
+        pairs = np.minimum(left, MOST_WORDS) * np.minimum(right, MOST_WORDS)
+        return len(self.keys) * (16.0 + 4 * LONGEST), BYTES * float(pairs.mean())
 
     def solve(self, batches: Iterable[PairBatch]) -> Iterator[float]:
         """Count which words stand together, then sweep."""
