@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from luban.errors import MachineError, say
@@ -195,6 +196,68 @@ class Blocks(HTMLParser):
         """Words."""
         self.text.append(data)
 
+
+def echo(folder: Path) -> None:
+    """Sequences of one to ten of 39 symbols, to be copied: 20,000 to learn from and 200 that are not among them."""
+    if (folder / "test.csv").exists():
+        return
+    rng, rows = np.random.default_rng(0), dict[str, None]()
+    while len(rows) < 20_200:
+        rows[" ".join(f"s{symbol:02}" for symbol in rng.integers(1, 40, rng.integers(1, 11)))] = None
+    texts = list(rows)
+    for name, part in (("train.csv", texts[:-200]), ("test.csv", texts[-200:])):
+        write_whole(folder / name, pl.DataFrame({"source": part, "target": part}).write_csv().encode())
+
+
+ECHO_RECIPE = """\
+# Say it again: sequences of up to ten symbols. Transformer encoder and decoder, width 64, 4 heads, 2 + 2 layers, 40 tokens: 173,608 parameters.
+# Train: luban train recipe.toml    2 minutes on one core. Expected on the test rows: all 200 copied, chrF {score} (seed 0).
+data = {train = "train.csv", test = "test.csv"}
+target = "target"
+
+[task]
+kind = "text-to-text"
+tokenizer = "symbols"
+label_smoothing = 0.0
+generation = {beams = 1, max_tokens = 11}
+
+[inputs]
+source = "text"
+
+[model]
+kind = "encoder_decoder"
+width = 64
+layers = 2
+heads = 4
+hidden = 128
+context = 12
+positions = "learned"
+norm = "layer"
+activation = "relu"
+bias = true
+qk_norm = false
+tied = false
+head_bias = true
+zero_init = false
+
+[training]
+optimizer = "adam"
+learning_rate = 1e-3
+batch_size = 64
+steps = 1500
+weight_decay = 0.0
+clip_norm = 0.0
+warmup = 0.0
+schedule = "constant"
+precision = "float32"
+seed = 0
+
+[split]
+validation = 0.0
+
+[evaluation]
+baselines = false
+"""
 
 CHINESE_RECIPE = """\
 # English to Chinese: sentences for learners (hsk-sentences, CC BY-SA 4.0) and Debian's reference manual, both fetched; 9,000 pairs are few.

@@ -31,7 +31,11 @@ def encode(table: pl.DataFrame, own: Tokenizer, columns: tuple[str, str, str], t
     targets = own.encode([spaced(text or "") for text in right])
     rejects = []
     for row, reason in enumerate(reasons):
-        found = reason or too_long(int(sources.lengths[row]), int(targets.lengths[row]), room, known=right[row] is not None)
+        found = (
+            reason
+            or unknown(sources[row], targets[row], own)
+            or too_long(int(sources.lengths[row]), int(targets.lengths[row]), room, known=right[row] is not None)
+        )
         if found:
             column = {"source": source, "target": target, "tag": language}[found[0]]
             rejects.append(Reject(row, column, found[1], str(table[column][row])[:80]))
@@ -70,6 +74,16 @@ def fault(source: str | None, target: str | None, tag: str, tags: list[str]) -> 
         return "target", tr("the target is empty")
     if tags and tag not in tags:
         return "tag", tr("no training row asks for this language: {known}", known=", ".join(tags[:8]))
+    return None
+
+
+def unknown(source: np.ndarray, target: np.ndarray, own: Tokenizer) -> tuple[str, str] | None:
+    """A symbol that the tokenizer does not know."""
+    if own.form != "symbols":
+        return None
+    for side, tokens in (("source", source), ("target", target)):
+        if (tokens == 0).any():
+            return side, tr("a symbol that no training row has")
     return None
 
 

@@ -64,8 +64,9 @@ class TextToText:
         """A column that says in which language each row is to be answered: a tag before the source, so that one model knows several."""
         model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
         """The model section."""
-        tokenizer: Literal["bpe", "words", "characters"] = "bpe"
-        """Learnt from both sides of the training rows, one vocabulary for both; `words` spells the rare ones by their bytes."""
+        tokenizer: Literal["bpe", "words", "characters", "symbols"] = "bpe"
+        """Learnt from both sides of the training rows, one vocabulary for both; `words` spells the rare ones by their bytes, `symbols` are what stands
+        between spaces, and a row with another one is left out."""
         vocabulary: Annotated[int, Ge(512), Le(MOST_TOKENS)] = 8192
         """Tokens at most; fewer are made where the training rows are few."""
         context: Annotated[int, Ge(0), Le(1_048_576)] = 0

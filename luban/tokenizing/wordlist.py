@@ -1,4 +1,4 @@
-"""Whole words as tokens, learnt from texts; what is not in the list is written by its bytes, so nothing is lost.
+"""Whole words as tokens, learnt from texts; what is not in the list is written by its bytes, so nothing is lost. Or symbols between spaces, no others.
 
 A word is a piece of byte-level BPE (Radford et al. 2019, section 2.2): letters, digits or marks with the space before them; Han alone.
 """
@@ -70,3 +70,22 @@ def numbers_of(serialised: str) -> dict[str, int]:
 def bytes_of(serialised: str) -> list[bytes]:
     """What each id stands for."""
     return [b"", *(bytes([byte]) for byte in range(256)), *(word.encode("utf-8", "replace") for word in words_of(serialised))]
+
+
+def learn_symbols(texts: list[str], most: int) -> list[str]:
+    """Everything that stands between spaces, the commonest where there are too many."""
+    count = Counter(symbol for text in texts for symbol in text.split() if len(symbol) <= LONGEST)
+    return sorted(sorted(count, key=lambda symbol: (-count[symbol], symbol))[: most - 1])
+
+
+def encode_symbols(texts: list[str], serialised: str) -> Ragged:
+    """One id a symbol; 0, which no text can hold, for one that is not known."""
+    numbers = symbols_of(serialised)
+    rows = [[numbers.get(symbol, 0) for symbol in text.split()] for text in texts]
+    return Ragged.of(np.array([id for row in rows for id in row], np.int32), [len(row) for row in rows])
+
+
+@lru_cache(maxsize=4)
+def symbols_of(serialised: str) -> dict[str, int]:
+    """The id of each symbol."""
+    return {symbol: 1 + place for place, symbol in enumerate(words_of(serialised))}

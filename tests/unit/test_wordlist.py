@@ -26,6 +26,13 @@ def test_common_words_are_one_token_and_rare_ones_their_bytes() -> None:
     assert made.encode([" cat the"], most=1).lengths.tolist() == [1]
 
 
+def test_symbols_know_each_other_alone() -> None:
+    made = tokenizer.learn(["s01 s02", "s02  s03 "], "symbols", 512)
+    assert made.num_tokens == 4
+    assert made.encode(["s03 s01", "s02 new", ""]).flat().tolist() == [3, 1, 2, 0]
+    assert made.decode([3, 1]) == " s03 s01"
+
+
 def test_the_room_is_kept_and_a_strange_list_refused() -> None:
     made = tokenizer.learn(TEXTS, "words", 259)
     assert made.num_tokens == 259
