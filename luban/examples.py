@@ -418,7 +418,7 @@ EXAMPLES = {
     "en-fr": Example(paired_examples.segments("fr"), paired_examples.segments_recipe("fr", "French")),
     "en-de": Example(paired_examples.segments("de"), paired_examples.segments_recipe("de", "German")),
     "synopses": Example(paired_examples.synopses, paired_examples.SYNOPSES_RECIPE),
-    "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE),
+    "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE, "100.0"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),
