@@ -98,6 +98,7 @@ class TextToText:
         form: Literal["13a", "zh"]
 
     split = Split(by="random")
+    of_answers: ClassVar[tuple[str, ...]] = ("generation",)
     of_networks: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     def __init__(self, config: Config, state: Any = None) -> None:
@@ -346,6 +347,11 @@ class TextToText:
     def stream(self, net: nn.Module, batch: Batch, draw: Draw) -> Iterator[pl.DataFrame]:
         """The likeliest text of each source, piece by piece: `row`, `text`, and `finish` once it ends."""
         yield from answering.streamed(net, batch, self.tokenizer, self.config.generation, self.tokenizer.num_tokens)
+
+    def checked(self) -> TextToText:
+        """The same task as it answers golden rows: the first token and its chance, for the best of several answers may differ by machine."""
+        once = replace(self.config.generation, beams=1, best=1, max_tokens=1, min_tokens=0, min_ratio=0.0, keep=0.0)
+        return type(self)(replace(self.config, generation=once), self.state)
 
     def rungs(self) -> tuple[TextToText, ...]:
         """What needs no training first."""

@@ -159,4 +159,40 @@ def test_pairs_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
 def test_golden_rows_hold_the_answers(run: Any) -> None:
     lines = (run.bundle / "golden.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 8
-    assert all(json.loads(line)["answer"]["text"] for line in lines)
+    assert all(0 < json.loads(line)["answer"]["confidence"] <= 1 for line in lines)
+
+
+def test_how_answers_are_looked_for_may_change_with_the_question(run: Any) -> None:
+    model = luban.load(run.bundle)
+    [one] = model.predict([{"source": "red cat sees dog"}], generation={"best": 4})
+    assert len(one["alternatives"]) == 3
+    [short] = model.predict([{"source": "red cat sees dog"}], generation={"max_tokens": 1, "best": 1})
+    assert short["finish"] == "length"
+    assert short["alternatives"] == []
+    with pytest.raises(RecipeError, match="L104"):
+        model.predict([{"source": "red cat"}], generation={"bets": 4})
+
+
+MARIAN = {
+    "kind": "encoder_decoder", "width": 24, "layers": 1, "heads": 2, "context": 32, "positions": "sinusoidal", "norm": "layer", "norm_eps": 1e-5,
+    "pre_norm": False, "activation": "relu", "bias": True, "qk_norm": False, "head_bias": True, "zero_init": False,
+}  # fmt: skip
+
+
+def test_a_translator_is_exported_as_marian_or_refused(tmp_path: Path) -> None:
+    from luban.checkpoints import folder
+    from luban.errors import BundleError
+    from luban.run.exchange import to_checkpoint
+
+    done = trained(tmp_path, table(60), model=MARIAN, training=QUICK | {"steps": 2}, evaluation={"draws": 20, "baselines": False})
+    assert to_checkpoint(done.bundle, tmp_path / "out") == "marian"
+    config, tensors = folder.read(tmp_path / "out")
+    assert config["decoder_start_token_id"] == config["eos_token_id"] == 0
+    assert tensors["model.shared.weight"].shape == (luban.load(done.bundle).net.num_tokens, 24)
+    with pytest.raises(BundleError, match="L446"):
+        to_checkpoint(trained_table(tmp_path).bundle, tmp_path / "table")
+
+
+def trained_table(folder: Path) -> Any:
+    """A bundle of the words alone."""
+    return trained(folder, table(61), model={"kind": "word_table"}, training={})

@@ -15,7 +15,7 @@ from luban.messages import tr
 if TYPE_CHECKING:
     from luban.data.reading import Reading
 
-SUFFIXES = (".mo", ".gmo")
+SUFFIXES = (".mo",)
 MAGIC = 0x950412DE
 HEAD = 20  # bytes before the tables: magic, revision, count, where the sources and where the targets are listed
 CONTEXT, PLURAL = b"\x04", b"\0"
