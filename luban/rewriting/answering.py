@@ -144,24 +144,34 @@ def streamed(net: Any, batch: Batch, own: Tokenizer, settings: Search, special: 
     """Frames of `row`, `text`, and `finish` with the last; windows one after the other, bytes of a character held back until it is whole."""
     place = 0
     for row, windows in enumerate(batch.windows.tolist()):
-        whole = ""
+        whole, ended = "", True
         for window in range(place, place + windows):
             source = batch.source[window][batch.known[window]].cpu().numpy()
-            told = ""
+            told, ids = "", list[int]()
             for ids in growing(net, source, own, settings, special):
                 text = own.decode(ids)
                 if text.endswith("\ufffd"):
                     continue
-                if told == "":
-                    begun, _ = joined([whole, text]) if whole else (text.lstrip(" "), [])
-                    piece = begun[len(whole) :]
-                else:
-                    piece = text[len(told) :]
+                piece = begun(whole, text) if told == "" else text[len(told) :]
                 told, whole = text, whole + piece
                 if piece:
                     yield pl.DataFrame({"row": [row], "text": [piece], "finish": [""]})
+            ended = ended and not is_cut(net, len(ids), len(source), settings)
         place += windows
-        yield pl.DataFrame({"row": [row], "text": [""], "finish": ["stop"]})
+        yield pl.DataFrame({"row": [row], "text": [""], "finish": ["stop" if ended else "length"]})
+
+
+def begun(whole: str, text: str) -> str:
+    """What the first words of a window add to a text."""
+    return joined([whole, text])[0][len(whole) :] if whole else text.lstrip(" ")
+
+
+def is_cut(net: Any, said: int, read: int, settings: Search) -> bool:
+    """Whether an answer of so many tokens could not be longer."""
+    if hasattr(net, "rewrite"):
+        return False
+    _, most = search.lengths(torch.tensor([read]), settings, net.context - 1)
+    return said >= int(most[0])
 
 
 def growing(net: Any, source: np.ndarray, own: Tokenizer, settings: Search, special: int) -> Iterator[list[int]]:

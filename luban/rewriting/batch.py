@@ -5,7 +5,7 @@ B rows of a batch, W windows of their sources, S tokens of a window, T tokens of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class Batch:
     def answered(self) -> Tensor:
         """(B,) bool."""
         return torch.ones(len(self.windows), dtype=torch.bool) if self.decode is None else self.decode
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: value if value is None else value.to(device) for name, value in moved.items()})
 
 
 @dataclass(frozen=True)

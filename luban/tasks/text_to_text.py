@@ -326,7 +326,8 @@ class TextToText:
             if not len(places) or (part == "alignments" and not hasattr(net, "attention")):
                 continue
             few = examples.take(places)
-            batch = self.collate(few, Draw(0, 0, places, training=False))
+            device = next((p.device for p in net.parameters()), torch.device("cpu"))
+            batch = self.collate(few, Draw(0, 0, places, training=False)).to(device)
             with torch.inference_mode():
                 prediction = self.predict(net, batch)
             if part == "wrong":
