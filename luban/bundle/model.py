@@ -90,7 +90,9 @@ class Model:
         if not settings:
             return self.task
         values = {
-            key: asdict(value) if is_dataclass(value) else value for key, value in vars(self.task.config).items() if value is not None
+            key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for key, value in vars(self.task.config).items()
+            if value is not None
         }
         for key, value in settings.items():
             values[key] = values[key] | value if isinstance(value, dict) and isinstance(values.get(key), dict) else value
