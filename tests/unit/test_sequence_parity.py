@@ -15,6 +15,7 @@ import torch
 from luban.checkpoints import sequences
 from luban.generating.search import Marks, answers
 from luban.generating.settings import Search
+from luban.language.translators import tokenizers_of
 from luban.models.encoder_decoder import EncoderDecoder
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
@@ -141,7 +142,7 @@ def test_pieces_of_a_t5_folder_are_those_of_transformers(tmp_path: Path) -> None
     model, _ = pair("t5")
     model.save_pretrained(tmp_path)
     library.save_pretrained(tmp_path)
-    own, _ = sequences.tokenizers(tmp_path)
+    own, _ = tokenizers_of(tmp_path)
     for text in ("the cats at the chat", "  天地  a cat ", "z天", "catthe"):
         ids = library(text, add_special_tokens=False).input_ids
         assert own.encode([text]).flat().tolist() == ids

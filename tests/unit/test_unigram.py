@@ -17,6 +17,7 @@ from test_sequence_folders import MARKS, made
 
 from luban.checkpoints import sequences
 from luban.errors import BundleError
+from luban.language.translators import tokenizers_of
 from luban.tokenizing import unigram
 from luban.tokenizing.tokenizer import Tokenizer
 
@@ -112,7 +113,7 @@ def test_marians_two_files_share_one_table_of_numbers(tmp_path: Path) -> None:
     _, net = made("marian")
     files = {"source.spm": by_hand(), "target.spm": by_hand(), "vocab.json": json.dumps(names).encode()}
     sequences.save(tmp_path, net, "marian", MARKS, files)
-    source, answer = sequences.tokenizers(tmp_path)
+    source, answer = tokenizers_of(tmp_path)
     assert source.encode(["ab 天 z"]).flat().tolist() == [4, 5, 3, 2, 3, 1]
     assert source.num_tokens == 10
     assert answer.decode([4, 5, 9]) == "ab"
@@ -122,10 +123,10 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     _, net = made("marian")
     sequences.save(tmp_path, net, "marian", MARKS, {"source.spm": by_hand()})
     with pytest.raises(BundleError, match=r"target\.spm"):
-        sequences.tokenizers(tmp_path)
+        tokenizers_of(tmp_path)
     sequences.save(tmp_path, made("t5")[1], "t5", MARKS, {"spiece.model": by_hand()[:-2]})
     with pytest.raises(BundleError, match="L442"):
-        sequences.tokenizers(tmp_path)
+        tokenizers_of(tmp_path)
 
 
 @pytest.mark.parametrize("spelt", [False, True])
