@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from luban.generating.restraint import Marks, Spans, favour, restrain
+from luban.generating.restraint import Kept, Marks, Spans, favour, kept_of, restrain
 from luban.generating.settings import Search
 
 BLOCK = 64  # logits whose largest is found first
@@ -63,12 +63,14 @@ class Beams:
         self.tokens[:, 0, : self.given] = start
         self.logs = torch.zeros(count, 1, int(most.max()))  # (B, M, most)
         self.scores = torch.zeros(count, 1)  # (B, M) sums that answers are ranked by; -inf = no such beam
-        self.least, self.most, self.spans = least, most, list(spans)
+        self.least, self.most = least, most
+        self.kept: list[Kept] = [kept_of(one) for one in spans] if settings.keep else []
         self.owner = torch.arange(count)  # (B,) which source of the batch
         self.going = torch.ones(count, dtype=torch.bool)  # (B,) not done
         self.found: list[list[Hypothesis]] = [[] for _ in range(count)]  # of all sources of the batch, best first
         self.worst = torch.full((count,), -torch.inf)  # (B,) score that one more answer must pass
         self.ends = torch.tensor(marks.end, dtype=torch.int64)
+        self.wanted = 1 if self.width == 1 else max(2, 1 + len(marks.end)) * self.width  # candidates: as many go on as there are beams
 
     @property
     def alive(self) -> bool:
@@ -88,7 +90,7 @@ class Beams:
         """One more token of each by (R, V) logits; the row that each new row goes on from, None = its own."""
         logits = logits.float().cpu()
         whole = logits.logsumexp(-1)  # (R,)
-        pure = logits if not self.settings.keep or not any(self.spans) else logits.clone()
+        pure = logits.clone() if self.keeps else logits
         self.bound(logits)
         if self.width == 1:
             return self.say_likeliest(logits, pure, whole)
@@ -111,9 +113,14 @@ class Beams:
         said = self.tokens[:, :, : self.given + self.count].flatten(0, 1)  # (R, P + count)
         least = self.least.repeat_interleave(width)
         restrain(logits, said, least, marks=self.marks, no_repeat=self.settings.no_repeat, given=self.given)
-        if self.settings.keep and any(self.spans):
-            spans = [one for one in self.spans for _ in range(width)]
-            favour(logits, said[:, self.given :], spans, self.settings.keep, self.marks.end)
+        if self.keeps:
+            kept = [one for one in self.kept for _ in range(width)]
+            favour(logits, said[:, self.given :], kept, self.settings.keep, self.marks.end, self.wanted)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether any source at work has something to keep."""
+        return any(one.spans for one in self.kept)
 
     def say_likeliest(self, logits: Tensor, pure: Tensor, whole: Tensor) -> None:
         """The likeliest token of each, where one answer is followed."""
@@ -133,13 +140,12 @@ class Beams:
         self.going &= ~over
 
     def candidates(self, logits: Tensor, whole: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, K) beam, token and score of the best continuations of each source, best first; enough that as many go on as there are beams."""
+        """(B, K) beam, token and score of the best continuations of each source, best first."""
         batch, width = self.scores.shape
-        wanted = max(2, 1 + len(self.ends)) * self.width
-        value, token = largest(logits, min(wanted, logits.shape[1]))  # (R, k)
+        value, token = largest(logits, min(self.wanted, logits.shape[1]))  # (R, k)
         each = value.shape[1]
         score = ((value - whole[:, None]).view(batch, width, each) + self.scores[:, :, None]).flatten(1)  # (B, M·k)
-        best = score.topk(min(wanted, score.shape[1]), sorted=True)
+        best = score.topk(min(self.wanted, score.shape[1]), sorted=True)
         return best.indices // each, token.view(batch, -1).gather(1, best.indices), best.values
 
     def collect(self, beam: Tensor, token: Tensor, score: Tensor, log: Tensor, over: Tensor) -> None:
@@ -182,7 +188,7 @@ class Beams:
         rows = rows.view(len(self.going), -1)[kept].flatten()
         for name in ("tokens", "logs", "scores", "least", "most", "owner", "worst", "going"):
             setattr(self, name, getattr(self, name)[kept])
-        self.spans = [self.spans[row] for row in kept.tolist()]
+        self.kept = [self.kept[row] for row in kept.tolist()] if self.kept else []
         return kept, rows
 
     def measure(self, count: int) -> float:

@@ -50,26 +50,46 @@ def forbid_repeats(logits: Tensor, said: Tensor, size: int) -> None:
     logits[rows, runs[rows, places, -1]] = -torch.inf
 
 
-def favour(logits: Tensor, said: Tensor, spans: Sequence[Spans], nats: float, ends: tuple[int, ...]) -> None:
-    """Add to what goes on with a span that was begun, and take from an end without one of them, in place.
+@dataclass(frozen=True)
+class Kept:
+    """The spans of one source."""
 
-    logits (R, V); said (R, T) without what was given; spans of each row.
+    spans: tuple[tuple[int, ...], ...]
+    inner: frozenset[int]
+    """Tokens that one of them goes on after."""
+
+
+def kept_of(spans: Spans) -> Kept:
+    """Each span once; an empty one is none."""
+    each = tuple(dict.fromkeys(tuple(span) for span in spans if len(span)))
+    return Kept(each, frozenset(token for span in each for token in span[:-1]))
+
+
+def favour(logits: Tensor, said: Tensor, kept: Sequence[Kept], nats: float, ends: Sequence[int], candidates: int) -> None:
+    """Add to what goes on with a span that was begun, and take from an end for each span it leaves out, in place.
+
+    logits (R, V); said (R, T) without what was given; what is kept of each row's source. An end that is not among the `candidates`
+    best of its row is left as it is: it is not chosen either way.
     """
-    for row, (tokens, wanted) in enumerate(zip(said.tolist(), spans, strict=True)):
-        if not wanted:
+    last = said[:, -1].tolist() if said.shape[1] else [None] * len(said)
+    near = torch.zeros(len(logits), dtype=torch.bool)
+    for end in ends:
+        near |= (logits > logits[:, end, None]).sum(1) < candidates
+    for row, (token, one, may_end) in enumerate(zip(last, kept, near.tolist(), strict=True)):
+        if not one.spans or not (may_end or token in one.inner):
             continue
-        going = {span[count] for span in wanted if (count := begun(tokens, span))}
-        for token in going:
-            logits[row, token] += nats
-        lacking = sum(not within(tokens, span) for span in wanted)
-        if lacking:
+        tokens = said[row].tolist()
+        for following in {span[count] for span in one.spans if (count := begun(tokens, span))}:
+            logits[row, following] += nats
+        if may_end and (lacking := sum(not within(tokens, span) for span in one.spans)):
             logits[row, list(ends)] -= nats * lacking
 
 
 def begun(tokens: Sequence[int], span: Sequence[int]) -> int:
     """How many tokens of a span the answer ends with, when not all of it."""
+    wanted = list(span)
     for count in range(min(len(span) - 1, len(tokens)), 0, -1):
-        if list(tokens[-count:]) == list(span[:count]):
+        if tokens[-1] == wanted[count - 1] and list(tokens[-count:]) == wanted[:count]:
             return count
     return 0
 
@@ -77,4 +97,5 @@ def begun(tokens: Sequence[int], span: Sequence[int]) -> int:
 def within(tokens: Sequence[int], span: Sequence[int]) -> bool:
     """Whether the span stands somewhere in the answer."""
     size, wanted = len(span), list(span)
-    return any(list(tokens[place : place + size]) == wanted for place in range(len(tokens) - size + 1))
+    places = range(len(tokens) - size + 1)
+    return any(tokens[place] == wanted[0] and list(tokens[place : place + size]) == wanted for place in places)

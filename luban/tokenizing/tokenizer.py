@@ -21,7 +21,7 @@ from luban.errors import RecipeError
 from luban.kinds import text as kind
 from luban.language.template import Template
 from luban.messages import tr
-from luban.tokenizing import tokens, wordlist
+from luban.tokenizing import tokens, unigram, wordlist
 from luban.tokenizing.pre_tokenizers import PRE_TOKENIZERS, by_level
 
 END = 0
@@ -84,7 +84,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text; bytes that are no character become U+FFFD."""
         table = self.bytes
-        return b"".join(table[id] for id in ids).decode("utf-8", "replace")
+        text = b"".join(table[id] for id in ids).decode("utf-8", "replace")
+        return text.removeprefix(" ") if self.form == "given" and of_unigrams(self.tokenizer) else text
 
     def encode_marked(self, text: str) -> list[int]:
         """The ids of what a template writes: here marks are marks."""
@@ -211,6 +212,8 @@ def bare(described: Any) -> dict[str, Any]:
     """The description with nothing in it that decides how a text is cut but the name of a known way. Raises ValueError for any other."""
     try:
         model, normalizer = described["model"], described.get("normalizer")
+        if model.get("type") == "Unigram":
+            return json.loads(unigram.as_json(unigram.of_json(described)))  # type: ignore[no-any-return]
         cut = way_of(described.get("pre_tokenizer"))
         if model.get("type", "BPE") != "BPE" or cut is None or normalizer not in (None, {"type": "NFC"}):
             raise ValueError(tr("not a byte-level BPE that is known here"))
@@ -254,8 +257,14 @@ def bytes_of(form: str, serialised: str) -> list[bytes]:
     names = {id: name for name, id in library.get_vocab(with_added_tokens=True).items()}
     if not names or max(names) >= kind.MOST_TOKENS * 4:
         raise ValueError(tr("not a tokenizer: {why}", why=tr("no vocabulary")))
-    spell = spelling()
+    spell = unigram.spelling if form == "given" and of_unigrams(serialised) else spelling()
     return [b"" if id in marks or id not in names else spell(names[id]) for id in range(max(names) + 1)]
+
+
+@lru_cache(maxsize=8)
+def of_unigrams(serialised: str) -> bool:
+    """Whether a given vocabulary holds SentencePiece's pieces, of which the first begins with a space that no text has."""
+    return type(opened("given", serialised).model).__name__ == "Unigram"
 
 
 @lru_cache(maxsize=8)

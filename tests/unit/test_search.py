@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luban.errors import DataError
 from luban.generating.beams import BLOCK, largest
-from luban.generating.restraint import begun, favour, forbid_repeats, within
+from luban.generating.restraint import begun, favour, forbid_repeats, kept_of, within
 from luban.generating.search import Hypothesis, Marks, answers, stream
 from luban.generating.settings import Search
 from luban.models.encoder_decoder import EncoderDecoder
@@ -168,18 +168,20 @@ def test_each_source_may_begin_in_its_own_way() -> None:
         assert [token for token, _ in stream(made, source, GREEDY, MARKS, start=start)] == one.tokens
 
 
-def test_numbers_of_the_source_are_kept_where_asked() -> None:
+@pytest.mark.parametrize("beams", [1, 4])
+def test_numbers_of_the_source_are_kept_where_asked(beams: int) -> None:
+    """What each answer begins with anyway is made the first token of a number, which then must be gone on with."""
     made, asked = net(31), sources(9, 31)
-    keep = [[[11, 12, 13]]] * 9
-    settings = Search(beams=4, max_tokens=30, keep=0.0)
-    plain = answers(made, asked, settings, MARKS, keep=keep)
-    assert [one[0].tokens for one in plain] == [one[0].tokens for one in answers(made, asked, settings, MARKS)]
-    begun_first = answers(
-        made, asked, replace(settings, keep=50.0), MARKS, starts=[[BEGIN]] * 9, keep=[[[one[0].tokens[0], 12, 13]] for one in plain]
-    )
-    for source_plain, (one,) in zip(plain, begun_first, strict=True):
-        assert one.tokens[:3] == [source_plain[0].tokens[0], 12, 13] or within(one.tokens, [source_plain[0].tokens[0], 12, 13])
-        assert max(one.logs) <= 0  # chances are the model's own, whatever was favoured
+    settings = Search(beams=beams, max_tokens=30, min_tokens=1)
+    plain = answers(made, asked, settings, MARKS)
+    numbers = [[[one.tokens[0], 12, 13]] for (one,) in plain]
+    assert answers(made, asked, settings, MARKS, keep=numbers) == plain
+    assert not all(within(one.tokens, number[0]) for (one,), number in zip(plain, numbers, strict=True))
+    kept = answers(made, asked, replace(settings, keep=50.0), MARKS, keep=numbers)
+    for (one,), (number,), source in zip(kept, numbers, asked, strict=True):
+        assert within(one.tokens, number)
+        log = chances(made, source, said_by(one))
+        assert one.logs == pytest.approx([float(log[n, token]) for n, token in enumerate(said_by(one))], abs=1e-4)  # the model's own
 
 
 def test_spans_begun_and_said_by_hand() -> None:
@@ -188,9 +190,13 @@ def test_spans_begun_and_said_by_hand() -> None:
     assert begun([1, 1], [1, 1, 1]) == 2
     assert within([5, 1, 2, 3], [1, 2, 3])
     assert not within([1, 2], [1, 2, 3])
+    kept = [kept_of([[1, 3], [4], []]), kept_of([[1, 3]])]
     logits = torch.zeros(2, 5)
-    favour(logits, torch.tensor([[4, 1], [1, 3]]), [[[1, 3], [4]], [[1, 3]]], 2.0, (0,))
+    favour(logits, torch.tensor([[4, 1], [1, 3]]), kept, 2.0, (0,), 5)
     assert logits.tolist() == [[-2, 0, 0, 2, 0], [0, 0, 0, 0, 0]]
+    logits = torch.arange(5.0).repeat(2, 1)  # an end that is the last of five is no candidate of four
+    favour(logits, torch.zeros(2, 0, dtype=torch.int64), kept, 2.0, (0,), 4)
+    assert logits.tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
 def test_repeats_by_hand() -> None:

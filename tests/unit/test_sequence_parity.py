@@ -15,6 +15,7 @@ import torch
 from luban.checkpoints import sequences
 from luban.generating.search import Marks, answers
 from luban.generating.settings import Search
+from luban.language.translators import tokenizers_of
 from luban.models.encoder_decoder import EncoderDecoder
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
@@ -131,6 +132,22 @@ def test_folders_go_both_ways(case: str, tmp_path: Path) -> None:
     twin = type(model).from_pretrained(tmp_path / "ours").eval()
     with torch.no_grad():
         assert torch.equal(theirs(twin), theirs(model))
+
+
+def test_pieces_of_a_t5_folder_are_those_of_transformers(tmp_path: Path) -> None:
+    """The `tokenizer.json` that their class writes, marks and all."""
+    words = ["▁", "▁the", "▁cat", "s", "▁a", "t", "c", "a", "▁天", "地", "h", "e", "▁th"]
+    scored = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *[(word, -1.0 - place / 7) for place, word in enumerate(words)]]
+    library = transformers.T5Tokenizer(vocab=scored, extra_ids=3)
+    model, _ = pair("t5")
+    model.save_pretrained(tmp_path)
+    library.save_pretrained(tmp_path)
+    own, _ = tokenizers_of(tmp_path)
+    for text in ("the cats at the chat", "  天地  a cat ", "z天", "catthe"):
+        ids = library(text, add_special_tokens=False).input_ids
+        assert own.encode([text]).flat().tolist() == ids
+        if 2 not in ids:
+            assert own.decode([*ids, 1, 0]) == library.decode(ids)
 
 
 def test_sources_beyond_one_batch_are_answered_alike() -> None:
