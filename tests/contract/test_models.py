@@ -25,7 +25,12 @@ PREDICTORS = [(entry.name, kind) for entry in ENTRIES if entry.role == "predicto
 READS_TEXTS = [entry.name for entry in ENTRIES if entry.role == "encoder" and "text" in entry.stated.get("MANY", ())]
 AIMS = {"label": 3, "tags": 2, "number": 1, "binary": 1}
 RAGGED = ("text", "series")
-TESTED_APART = {"causal": "test_causal_models.py", "recommender": "test_recommenders.py", "seq2seq": "test_seq2seq_models.py"}
+TESTED_APART = {
+    "causal": "test_causal_models.py",
+    "recommender": "test_recommenders.py",
+    "seq2seq": "test_seq2seq_models.py",
+    "rewriter": "test_rewriters.py",
+}
 CAN_MISS = ("number", "category", "tags", "date", "text")
 
 encoders = pytest.mark.parametrize(("model", "kind"), ENCODERS)
