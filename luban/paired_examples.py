@@ -278,6 +278,7 @@ size = "small"
 dropout = 0.2
 
 [training]
+batch_size = 32          # a step of 256 pairs takes seconds on a CPU: few steps would be left
 budget = "15 min"
 seed = 0
 """
@@ -300,6 +301,7 @@ size = "small"
 dropout = 0.1
 
 [training]
+batch_size = 32          # a step of 256 pairs takes seconds on a CPU: few steps would be left
 budget = "30 min"
 seed = 0
 
@@ -329,6 +331,7 @@ size = "small"
 dropout = 0.1
 
 [training]
+batch_size = 32          # a step of 256 pairs takes seconds on a CPU: few steps would be left
 budget = "30 min"
 seed = 0
 """
