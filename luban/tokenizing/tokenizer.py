@@ -1,6 +1,7 @@
 """One object that owns how text becomes tokens and tokens text: the vocabulary, the stop ids, and the template of a conversation.
 
-Three forms: `characters` and byte-level `bpe`, both learnt from the training rows and both without loss, and `given`, as a checkpoint brings it.
+Five forms: `characters`, `words` and byte-level `bpe`, learnt from the training rows and without loss, `symbols`, which knows nothing else, and
+`given`, as a checkpoint brings it.
 Of the learnt ones token 0 stands between documents: it begins each and it ends each, and no text can hold it.
 """
 
@@ -20,7 +21,7 @@ from luban.errors import RecipeError
 from luban.kinds import text as kind
 from luban.language.template import Template
 from luban.messages import tr
-from luban.tokenizing import tokens, unigram
+from luban.tokenizing import tokens, unigram, wordlist
 from luban.tokenizing.pre_tokenizers import PRE_TOKENIZERS, by_level
 
 END = 0
@@ -35,9 +36,9 @@ SURROGATES = range(0xD800, 0xE000)
 class Tokenizer:
     """A vocabulary as JSON, and what is known of its tokens."""
 
-    form: Literal["characters", "bpe", "given"]
+    form: Literal["characters", "words", "symbols", "bpe", "given"]
     tokenizer: str
-    """The vocabulary as JSON: a list of characters, or what the library `tokenizers` writes."""
+    """The vocabulary as JSON: a list of characters or words, or what the library `tokenizers` writes."""
     begin: int | None = END
     """Stands before every document; None = nothing does."""
     stops: tuple[int, ...] = (END,)
@@ -71,6 +72,9 @@ class Tokenizer:
         if self.form == "characters":
             found = encode_characters(texts, self.tokenizer)
             return found if most == MOST else Ragged(found.values, found.starts, np.minimum(found.lengths, most))
+        if self.form in ("words", "symbols"):
+            found = (wordlist.encode if self.form == "words" else wordlist.encode_symbols)(texts, self.tokenizer)
+            return Ragged(found.values, found.starts, np.minimum(found.lengths, most))
         if self.form == "bpe":
             parts = [tokens.encode(chunk, opened(self.form, self.tokenizer), most) for chunk in kind.chunks(texts)]
             return joined(parts)
@@ -92,7 +96,7 @@ class Tokenizer:
 
     def id_of(self, mark: str) -> int | None:
         """The id of a mark such as `<|im_end|>`, or of a token by its name."""
-        if self.form == "characters":
+        if self.form in ("characters", "words", "symbols"):
             return None
         return opened(self.form, self.tokenizer).token_to_id(mark)
 
@@ -113,6 +117,10 @@ def learn(texts: list[str], form: str, vocabulary: int) -> Tokenizer:
     """From the training texts."""
     if form == "characters":
         return Tokenizer(form="characters", tokenizer=json.dumps(alphabet(texts, vocabulary), ensure_ascii=False))
+    if form == "symbols":
+        return Tokenizer(form="symbols", tokenizer=json.dumps(wordlist.learn_symbols(texts, vocabulary), ensure_ascii=False))
+    if form == "words":
+        return Tokenizer(form="words", tokenizer=json.dumps(wordlist.learn(texts, vocabulary), ensure_ascii=False))
     return Tokenizer(form="bpe", tokenizer=kind.train_tokenizer(texts, vocabulary))
 
 
@@ -240,6 +248,10 @@ def bytes_of(form: str, serialised: str) -> list[bytes]:
     """What each id stands for."""
     if form == "characters":
         return FIXED + [character.encode() for character in characters_of(serialised)]
+    if form == "words":
+        return wordlist.bytes_of(serialised)
+    if form == "symbols":
+        return [b"", *(f" {symbol}".encode() for symbol in wordlist.words_of(serialised))]
     library = opened(form, serialised)
     marks = {id for id, added in library.get_added_tokens_decoder().items() if added.special} | ({END} if form == "bpe" else set())
     names = {id: name for name, id in library.get_vocab(with_added_tokens=True).items()}
