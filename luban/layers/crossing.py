@@ -6,8 +6,10 @@ Vaswani et al. 2017, fig. 1: post-norm, norm(x + f(x)); pre-norm: x + f(norm(x))
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from luban.layers.attention import Asked, Attention, Shape
@@ -17,6 +19,9 @@ from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Turn
 
 Step = tuple[Reading, int]
+Group = tuple[Tensor, int]  # rows, and the tokens of the longest
+CELLS = 512  # tokens read together at least: a product of fewer rows is slower for each
+ALIKE = 0.9  # lengths above this share of the longest are like it
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,32 @@ class Memory:
 def mask_of(known: Tensor) -> Tensor | None:
     """(B, S) which tokens are there -> (B, 1, 1, S), or None where all are."""
     return None if bool(known.all()) else known[:, None, None]
+
+
+def alike(known: Tensor) -> list[Group]:
+    """(B, S) which tokens are there -> rows of like lengths, the longest first, with the longest of each: few enough that products stay large."""
+    places = torch.arange(1, known.shape[1] + 1, device=known.device)
+    lengths, rows = (known * places).amax(1).cpu().sort(descending=True, stable=True)
+    sizes, found, start = lengths.tolist(), [], 0
+    for end in range(1, len(sizes) + 1):
+        over = end == len(sizes) or ((end - start) * sizes[start] >= CELLS and sizes[end] < ALIKE * sizes[start])
+        if over:
+            found.append((rows[start:end].to(known.device), sizes[start]))
+            start = end
+    return found
+
+
+def together(parts: Sequence[list[Asked]], groups: Sequence[Group], shape: Sequence[int]) -> list[Asked]:
+    """Keys and values of each group's rows, for each block -> those of all (B, S) sources, 0 where there is no token."""
+    found = []
+    for blocks in zip(*parts, strict=True):
+        one = blocks[0][0]  # (b, H, s, E)
+        pair = tuple(one.new_zeros(shape[0], one.shape[1], shape[1], one.shape[3]) for _ in range(2))
+        for asked, (rows, longest) in zip(blocks, groups, strict=True):
+            for kept, new in zip(pair, asked, strict=True):
+                kept[rows, :, :longest] = new
+        found.append(pair)
+    return found  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, kw_only=True)

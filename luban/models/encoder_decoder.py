@@ -15,9 +15,9 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban.layers.attention import Shape, recorded
+from luban.layers.attention import Asked, Shape, recorded
 from luban.layers.cache import Cache, Reading
-from luban.layers.crossing import Block, Memory, Parts, mask_of
+from luban.layers.crossing import Block, Memory, Parts, alike, mask_of, together
 from luban.layers.dense import Share, Width
 from luban.layers.feed_forward import Nonlinearity, begin_at_zero, hidden_of
 from luban.layers.norms import Norm, norm
@@ -139,8 +139,11 @@ class EncoderDecoder(nn.Module):
         self.places = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
         self.encoder = nn.ModuleList(Block(config.parts, crosses=False) for _ in range(config.layers))
         self.decoder = nn.ModuleList(Block(config.parts, crosses=True) for _ in range(config.decoder_depth))
-        self.encoder_bias, self.decoder_bias = bias_of(config, both_ways=True), bias_of(config, both_ways=False)
-        self.encoder_norm, self.decoder_norm = last_norm(config), last_norm(config)
+        far = config.heads, config.buckets, config.distance
+        self.encoder_bias = RelativeBias(*far, both_ways=True) if config.positions == "relative" else None
+        self.decoder_bias = RelativeBias(*far, both_ways=False) if config.positions == "relative" else None
+        last = config.norm, config.width, config.norm_eps
+        self.encoder_norm, self.decoder_norm = (norm(*last) if config.pre_norm else None for _ in range(2))
         self.head = None if config.tied else nn.Linear(config.width, num_tokens, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(num_tokens)) if config.head_bias else None
         self.dropout = nn.Dropout(config.dropout)
@@ -178,8 +181,19 @@ class EncoderDecoder(nn.Module):
         return self.logits(self.hidden(tokens, self.encode(source, known)))
 
     def encode(self, source: Tensor, known: Tensor) -> Memory:
-        """(B, S) tokens and (B, S) which of them are there -> what the decoder's blocks attend to."""
+        """(B, S) tokens and (B, S) which of them are there -> what the decoder's blocks attend to.
+
+        Where nothing is learnt, sources of unlike lengths are read apart, so that little is spent on padding.
+        """
         known = known | (torch.arange(source.shape[1], device=source.device) == 0)  # an empty source attends to its first padding
+        groups = [] if torch.is_grad_enabled() else alike(known)
+        if len(groups) <= 1:
+            return Memory(self.read(source, known), known, mask_of(known))
+        parts = [self.read(source[rows, :longest], known[rows, :longest]) for rows, longest in groups]
+        return Memory(together(parts, groups, source.shape), known, mask_of(known))
+
+    def read(self, source: Tensor, known: Tensor) -> list[Asked]:
+        """(B, S) tokens and (B, S) which are there -> keys and values of each block of the decoder, (B, H, S, E)."""
         mask = mask_of(known)  # (B, 1, 1, S)
         places = torch.arange(source.shape[1], device=source.device)[None]  # (1, S)
         x = self.vectors(source, places)
@@ -191,7 +205,7 @@ class EncoderDecoder(nn.Module):
         for block in self.encoder:
             x = block(x, added, turned)
         x = x if self.encoder_norm is None else self.dropout(self.encoder_norm(x))
-        return Memory([block.cross.asked(x) for block in self.decoder], known, mask)  # type: ignore[union-attr,operator]
+        return [block.cross.asked(x) for block in self.decoder]  # type: ignore[union-attr,operator]
 
     def hidden(self, tokens: Tensor, memory: Memory, *, cache: Cache | None = None) -> Tensor:
         """(R, T) tokens of answers -> (R, T, D), what the head reads; R/B rows after one another answer one source.
@@ -242,13 +256,3 @@ class EncoderDecoder(nn.Module):
         with recorded(self) as maps:
             self.hidden(tokens, memory)
         return maps[1::2][-2:][0].mean(1)  # each block looks at the answer, then at the source
-
-
-def bias_of(config: EncoderDecoder.Config, *, both_ways: bool) -> RelativeBias | None:
-    """Of one half's blocks, which share it."""
-    return RelativeBias(config.heads, config.buckets, config.distance, both_ways=both_ways) if config.positions == "relative" else None
-
-
-def last_norm(config: EncoderDecoder.Config) -> nn.Module | None:
-    """At the end of a half whose norms come before."""
-    return norm(config.norm, config.width, config.norm_eps) if config.pre_norm else None

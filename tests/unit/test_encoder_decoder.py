@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from luban.errors import RecipeError
+from luban.layers.crossing import alike
 from luban.layers.positions import RelativeBias, sinusoids
 from luban.models.encoder_decoder import EncoderDecoder
 
@@ -82,3 +83,29 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         EncoderDecoder.Config(width=9, heads=3)
     with pytest.raises(ValueError, match="distance"):
         EncoderDecoder.Config(positions="relative", buckets=32, distance=16)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+def test_sources_of_unlike_lengths_are_read_apart_to_the_same(positions: str) -> None:
+    torch.manual_seed(1)
+    config = EncoderDecoder.Config(width=24, layers=2, heads=3, context=101, positions=positions, zero_init=False)  # type: ignore[arg-type]
+    net = EncoderDecoder(config, 29).eval()
+    lengths = torch.tensor([97, 3, 60, 1, 45, 95, 0, 61, 20, 44, 58, 90])
+    source, known = torch.randint(1, 29, (12, 97)), torch.arange(97) < lengths[:, None]
+    with torch.no_grad():
+        apart = net.encode(source, known)
+    whole = net.encode(source, known)  # with gradients, all at once
+    assert len(alike(known)) > 1
+    there = apart.known[:, None, :, None]
+    for one, other in zip(apart.asked, whole.asked, strict=True):
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a * there, b * there, rtol=1e-4, atol=1e-5)
+
+
+def test_groups_hold_every_row_once_and_little_padding() -> None:
+    lengths = torch.randint(1, 60, (128,), generator=torch.Generator().manual_seed(1))
+    groups = alike(torch.arange(60) < lengths[:, None])
+    assert sorted(torch.cat([rows for rows, _ in groups]).tolist()) == list(range(128))
+    assert all(int(lengths[rows].max()) == longest for rows, longest in groups)
+    cells = sum(len(rows) * longest for rows, longest in groups)
+    assert cells < 1.2 * int(lengths.sum()) < 0.7 * 128 * 60
