@@ -161,7 +161,7 @@ class TextToText(Answering):
         return min(self.config.context or most or 256, most or 1_048_576)
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
-        """One vocabulary for both sides, and the tags. Raises DataError L201, L254."""
+        """One vocabulary for both sides, and the tags. Raises DataError L201, L299."""
         for name, said in ((self.column, "inputs"), (self.config.target, "target"), *((name, "task.language") for name in self.beside)):
             if name not in table.columns:
                 raise DataError("L201", tr("no such column"), where=f"recipe.toml: {said}", received=name, allowed=table.columns)
@@ -169,7 +169,7 @@ class TextToText(Answering):
         pairs = pairs.filter((pl.col(self.column) != "") & (pl.col(self.config.target) != ""))
         if len(pairs) < LEAST_PAIRS:
             fix = tr("give rows that hold both texts: thousands, where words are to be learnt")
-            raise DataError("L254", tr("there are too few pairs to learn from"), where=self.config.target, received=len(pairs), fix=fix)
+            raise DataError("L299", tr("there are too few pairs to learn from"), where=self.config.target, received=len(pairs), fix=fix)
         left, right = pairs[self.column].to_list(), pairs[self.config.target].to_list()
         learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
         tags = sorted(set(table[self.config.language].drop_nulls().cast(pl.String).to_list())) if self.config.language else []

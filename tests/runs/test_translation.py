@@ -148,7 +148,7 @@ def test_pairs_that_cannot_be_learnt_from_are_refused(tmp_path: Path) -> None:
     frame = pl.DataFrame({"source": ["a b c"] + [""] * 20, "target": ["x"] + ["y"] * 20})
     with pytest.raises(LubanError) as caught:
         trained(tmp_path, frame, reading={"reject_limit": 1.0})
-    assert caught.value.code == "L254"
+    assert caught.value.code == "L299"
     frame = table(60).with_columns(target=pl.when(pl.int_range(60) < 9).then(pl.lit("word " * 90)).otherwise(pl.col("target")))
     with pytest.raises(LubanError) as caught:
         trained(tmp_path, frame)

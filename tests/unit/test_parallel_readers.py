@@ -48,7 +48,7 @@ def test_files_of_different_length_are_an_error_with_both_counts(tmp_path: Path)
     put(tmp_path, "a.en", "1\n2\n3\n")
     put(tmp_path, "a.fr", "1\n2\n")
     error = refused(tmp_path, "a.{en,fr}")
-    assert error.code == "L251"
+    assert error.code == "L297"
     assert "a.en: 3" in str(error.received)
     assert "a.fr: 2" in str(error.received)
 
@@ -104,7 +104,7 @@ def test_tmx(tmp_path: Path, encoding: str) -> None:
 )
 def test_tmx_with_entities_is_refused(tmp_path: Path, before: str) -> None:
     put(tmp_path, "m.tmx", f'{before}<tmx><body><tu><tuv xml:lang="en"><seg>x</seg></tuv></tu></body></tmx>')
-    assert refused(tmp_path, "m.tmx").code == "L252"
+    assert refused(tmp_path, "m.tmx").code == "L298"
 
 
 def test_tmx_that_breaks_nests_or_swells_is_refused(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_tmx_that_breaks_nests_or_swells_is_refused(tmp_path: Path) -> None:
     assert codes == {
         "cut.tmx": "L204",
         "bad.tmx": "L204",
-        "deep.tmx": "L252",
+        "deep.tmx": "L298",
         "unknown.tmx": "L204",
         "swells.tmx.gz": "L205",
         "empty.tmx": "L202",

@@ -35,7 +35,7 @@ def sides(path: Path) -> dict[str, Path]:
 
 
 def read(path: Path, options: Reading) -> Part:
-    """One row a line. Raises DataError L202, L204 … L207, L251 where one file has more lines than another."""
+    """One row a line. Raises DataError L202, L204 … L207, L297 where one file has more lines than another."""
     columns, rejects, bad, files = {}, [], set(), sides(path)
     for name, file in files.items():
         text = load(file, options)
@@ -46,7 +46,7 @@ def read(path: Path, options: Reading) -> Part:
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{files[name].name}: {count:,}" for name, count in counts.items())
         fix = tr("line n of one must say what line n of the other says: find where they part, or align them again")
-        raise DataError("L251", tr("the files have different numbers of lines"), where=path.name, received=said, fix=fix)
+        raise DataError("L297", tr("the files have different numbers of lines"), where=path.name, received=said, fix=fix)
     lines = np.arange(1, next(iter(counts.values())) + 1)
     blank = ~np.array([[bool(line.strip()) for line in column] for column in columns.values()]).any(0)
     rejects += [BadRow(str(path), int(line), "", tr("empty on every side"), record=False) for line in lines[blank]]

@@ -42,7 +42,7 @@ class Units:
         self.text: list[str] | None = None
 
     def start(self, name: str, found: dict[str, str]) -> None:
-        """An element begins. Raises DataError L252 where they nest too deep."""
+        """An element begins. Raises DataError L298 where they nest too deep."""
         self.open.append(name)
         if len(self.open) > DEEPEST:
             raise refused(self.path, self.parser, tr("elements nested deeper than {limit}", limit=DEEPEST))
@@ -100,7 +100,7 @@ def refused(path: Path, parser: Any, why: str) -> DataError:
     """The error for what a translation memory has no need of."""
     fix = tr("export it again from the tool it comes from")
     return DataError(
-        "L252",
+        "L298",
         tr("not a translation memory that is safe to read: {why}", why=why),
         where=f"{path.name}:{parser.CurrentLineNumber}",
         fix=fix,
@@ -108,7 +108,7 @@ def refused(path: Path, parser: Any, why: str) -> DataError:
 
 
 def read(path: Path, options: Reading) -> Part:
-    """One row a unit. Raises DataError L202, L204, L205, L252."""
+    """One row a unit. Raises DataError L202, L204, L205, L298."""
     raw = unpack(path, options) if path.name.lower().endswith(".gz") else path.read_bytes()
     if not raw.strip(b"\r\n\t \0"):
         raise DataError("L202", tr("the file is empty"), where=path.name, fix=tr("check that it was saved and copied whole"))
@@ -121,7 +121,7 @@ def read(path: Path, options: Reading) -> Part:
 
 
 def parse(path: Path, raw: bytes, options: Reading) -> Units:
-    """All units. Raises DataError L204 for XML that breaks, L252 for entities."""
+    """All units. Raises DataError L204 for XML that breaks, L298 for entities."""
     try:
         parser = expat.ParserCreate(options.encoding)
     except (ValueError, LookupError) as error:
