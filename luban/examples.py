@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from luban import debian_faq
+from luban import debian_faq, paired_examples
 from luban.errors import DataError, MachineError, RecipeError, say
 from luban.files import write_whole
 from luban.messages import tr
@@ -60,6 +60,11 @@ def names() -> dict[str, str]:
         "debian-faq": tr("147 questions on Debian and the pages that answer them (documents; fetched by apt, 0.5 MB)"),
         "debian-faq-zh": tr("the same in Chinese (documents; fetched by apt, 0.5 MB)"),
         "debian-gaps": tr("sentences with a gap over the Debian FAQ: made questions with places (texts; fetched by apt, 0.5 MB)"),
+        "en-zh": tr("9,000 pairs of English and Chinese (translation; fetched by pip and apt, 25 MB)"),
+        "en-fr": tr("47,000 pairs of English and French (translation; fetched by apt, 20 MB)"),
+        "en-de": tr("31,000 pairs of English and German (translation; fetched by apt, 20 MB)"),
+        "synopses": tr("57,000 descriptions of programs, each in one line (summarization; fetched by apt, 20 MB)"),
+        "echo": tr("20,200 sequences to be copied (text to text; made here)"),
         "digits": tr("1,797 handwritten digits (images)"),
         "iris": tr("150 flowers of three species (numbers)"),
         "wine": tr("178 wines of three growers (numbers)"),
@@ -415,6 +420,11 @@ EXAMPLES = {
     "debian-faq": Example(debian_faq.writer("debian-faq"), debian_faq.ENGLISH, "0.730"),
     "debian-faq-zh": Example(debian_faq.writer("debian-faq-zh-cn"), debian_faq.CHINESE, "0.716"),
     "debian-gaps": Example(debian_faq.gaps, debian_faq.GAPS, "0.21"),
+    "en-zh": Example(paired_examples.chinese, paired_examples.CHINESE_RECIPE),
+    "en-fr": Example(paired_examples.segments("fr"), paired_examples.segments_recipe("fr", "French")),
+    "en-de": Example(paired_examples.segments("de"), paired_examples.segments_recipe("de", "German")),
+    "synopses": Example(paired_examples.synopses, paired_examples.SYNOPSES_RECIPE),
+    "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE, "100.0"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),

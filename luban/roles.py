@@ -5,7 +5,7 @@ A role fixes the constructor, forward's signature, the shapes, and the fields of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -82,6 +82,80 @@ class Causal(Protocol):
     def solve(self, batches: Iterable[CausalBatch]) -> Iterator[float]:
         """Only of counts: see task.Solves."""
         ...
+
+
+class SequenceToSequence(Protocol):
+    """ROLE = "seq2seq": says of each token of an answer what follows it, given a source. One vocabulary serves both sides.
+
+    `corpus` is at least the number of answer tokens it will learn from, 0 = unknown.
+    """
+
+    Config: ClassVar[type]
+    num_tokens: int
+    context: int  # tokens of a source, and of an answer, at most
+
+    def __init__(self, config: Any, num_tokens: int, corpus: int = 0) -> None: ...
+
+    def encode(self, source: Tensor, known: Tensor) -> Any:
+        """(B, S) tokens and (B, S) which of them are there -> what `hidden` attends to, with `reorder(rows)` as layers/cache.py has it.
+
+        A row never depends on its neighbours nor on padding.
+        """
+        ...
+
+    def hidden(self, tokens: Tensor, memory: Any, *, cache: Any = None) -> Tensor:
+        """(R, T) tokens of answers -> (R, T, …) what `logits` reads; a token never depends on those after it.
+
+        R is a multiple of the memory's sources: the first R/B rows answer the first source, and so on. With a cache the tokens go on
+        from what its first R slots hold; the caller then moves `cache.lengths` on.
+        """
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., V) scores whose softmax is the chance of each token to follow."""
+        ...
+
+    def cache(self, slots: int, capacity: int) -> Any:
+        """Room for so many answers of so many tokens, with `lengths`, `move`, `reorder` and `clear` as layers/cache.py has them."""
+        ...
+
+    def attention(self, tokens: Tensor, memory: Any) -> Tensor:
+        """(B, T, S) how much each token of an answer looked at each of the source; rows sum to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of the tokens of two texts."""
+
+    size: int  # V, tags included
+    special: int  # tokens from here on are no text: they ask for a language
+    end: int  # stands behind every source, and ends an answer
+    begins: Any  # (V,) bool array, which tokens begin a word
+
+
+class Rewriter(Protocol):
+    """ROLE = "rewriter": answers a source at once, word by word or by a rule; solved. `corpus` as of SequenceToSequence."""
+
+    Config: ClassVar[type]
+
+    def __init__(self, config: Any, vocabulary: Vocabulary, corpus: int = 0) -> None: ...
+
+    def rewrite(self, sources: Sequence[Any]) -> list[tuple[list[int], float]]:
+        """Token arrays of sources, marks included -> for each the tokens of its answer, and the logarithm of how far it can be believed."""
+        ...
+
+    def solve(self, batches: Iterable[PairBatch]) -> Iterator[float]:
+        """See task.Solves."""
+        ...
+
+
+class PairBatch(Protocol):
+    """The fields a solved rewriter may read."""
+
+    source: Tensor  # (B, S) int64
+    known: Tensor  # (B, S) bool, which tokens are there
+    targets: Tensor | None  # (B, T) int64, the end last; below 0 = nothing
 
 
 class CausalBatch(Protocol):

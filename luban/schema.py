@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import math
+import typing
 from functools import cache
 from textwrap import dedent
 from typing import Any, TypeVar
@@ -31,7 +32,31 @@ def validate(config: type[T], values: dict[str, Any], *, where: str, also: tuple
     for key in values:
         if key not in names and key not in also:
             raise RecipeError("L104", tr("unknown key"), where=f"{where}.{key}", received=key, allowed=[*names, *also])
+    for key, inner in sections(config).items():
+        if isinstance(values.get(key), dict):
+            check_names(inner, values[key], f"{where}.{key}")
     return check_types(config, {key: value for key, value in values.items() if key in names}, where)
+
+
+@cache
+def sections(config: type) -> dict[str, type]:
+    """The fields that are dataclasses themselves, or may be."""
+    found = {}
+    for name, hint in typing.get_type_hints(config).items():
+        for part in (hint, *typing.get_args(hint)):
+            if isinstance(part, type) and dataclasses.is_dataclass(part):
+                found[name] = part
+    return found
+
+
+def check_names(config: type, values: dict[str, Any], where: str) -> None:
+    """No key that the dataclass, or one within it, does not know: pydantic passes over them. Raises RecipeError L104."""
+    names = [field.name for field in dataclasses.fields(config)]
+    for key, value in values.items():
+        if key not in names:
+            raise RecipeError("L104", tr("unknown key"), where=f"{where}.{key}", received=key, allowed=names)
+        if isinstance(value, dict) and key in sections(config):
+            check_names(sections(config)[key], value, f"{where}.{key}")
 
 
 def check_types(config: type[T], values: dict[str, Any], where: str) -> T:

@@ -176,11 +176,29 @@ class Calibrates(Protocol):
 
 
 @runtime_checkable
+class Illustrates(Protocol):
+    """A task: what the report shows of judged examples, beside their scores."""
+
+    def illustrate(self, net: nn.Module, examples: Columns, marks: Columns) -> dict[str, Any]:
+        """Parts of the report by their names; `examples` and `marks` go together row by row."""
+        ...
+
+
+@runtime_checkable
 class Errs(Protocol):
     """A task whose answers are more than a label or a number: what it got wrong, as a report shows it."""
 
     def mistakes(self, marks: Columns, most: int) -> list[tuple[int, Any, Any, float | None]]:
         """(place among the marks, what was right, what was said, how sure it was), the worst first."""
+        ...
+
+
+@runtime_checkable
+class Glances(Protocol):
+    """A task whose answers are dear: what of the validation examples judges the network between its steps."""
+
+    def glance(self, examples: Columns, metric: str) -> Columns:
+        """The same each time; once the network is finished all are judged."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,13 @@ class Model:
                 raise RecipeError("L104", tr("not a setting of an answer"), where=tr("the question"), received=name, allowed=may)
         if not settings:
             return self.task
-        values = {key: value for key, value in vars(self.task.config).items() if value is not None} | settings
+        values = {
+            key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for key, value in vars(self.task.config).items()
+            if value is not None
+        }
+        for key, value in settings.items():
+            values[key] = values[key] | value if isinstance(value, dict) and isinstance(values.get(key), dict) else value
         return type(self.task)(validate(type(self.task.config), values, where=tr("the question")), self.task.state)
 
     def named(self, answers: pl.DataFrame, table: pl.DataFrame, rejects: tuple[Reject, ...], kept: np.ndarray) -> pl.DataFrame:

@@ -1,18 +1,14 @@
-"""The decoder families as Hugging Face folders have them: GPT-2, Llama (and SmolLM2), Qwen2, Qwen3; their settings and names against ours.
-
-A rule says which of their tensors is which of ours; both directions read the same table, so what is exported is what was loaded.
-"""
+"""The decoder families as Hugging Face folders have them: GPT-2, Llama (and SmolLM2), Qwen2, Qwen3; their settings and names against ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from luban.errors import BundleError
+from luban.checkpoints.rules import Rule, both, check_family, check_held, given, supported, taken
 from luban.layers.feed_forward import hidden_of
 from luban.layers.rotary import Stretch
 from luban.messages import tr
@@ -25,36 +21,17 @@ LEFT_OUT = (".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq")  # buffers
 HEAD = "lm_head.weight"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One of their tensors, and which of ours it holds, one after the other."""
-
-    theirs: str
-    ours: tuple[str, ...]
-    turned: bool = False  # theirs maps by x·W, ours by x·Wᵀ
-
-
 def family_of(settings: Mapping[str, Any], where: str = "config.json") -> str:
     """The family that `config.json` names. Raises BundleError L437 for one that is not known."""
-    family = settings.get("model_type")
-    if family not in FAMILIES:
-        fix = tr("choose a checkpoint of one of these families")
-        raise BundleError(
-            "L437", tr("no model here reads this family"), where=f"{where}: model_type", received=family, allowed=FAMILIES, fix=fix
-        )
-    return str(family)
+    return check_family(settings, FAMILIES, where)
 
 
 def config_of(settings: Mapping[str, Any], where: str = "config.json") -> tuple[Gpt.Config, int]:
     """(the model's settings, tokens known) from theirs. Raises BundleError L437, L438 for what is not supported here."""
     family = family_of(settings, where)
-    try:
+    with supported(where):
         values = gpt2_values(settings) if family == "gpt2" else llama_values(settings, family)
         return Gpt.Config(**values), int(settings["vocab_size"])
-    except KeyError as error:
-        raise BundleError("L438", tr("a setting is missing: {name}", name=str(error)), where=where) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BundleError("L438", tr("a setting is not supported: {why}", why=str(error)[:120]), where=where) from error
 
 
 def settings(config: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -145,9 +122,7 @@ def settings_of(config: Gpt.Config, num_tokens: int, family: str) -> dict[str, A
     back = {"gpt2": gpt2_settings, "llama": llama_settings, "qwen2": llama_settings, "qwen3": llama_settings}[family](config, family)
     found = {"architectures": [CLASSES[family]], "model_type": family, **back, "vocab_size": num_tokens, "torch_dtype": "float32"}
     again, _ = config_of(found)
-    if differ := [name for name, value in vars(normal(config)).items() if name != "zero_init" and getattr(again, name) != value]:
-        what = tr("{family} has no such part: {name}", family=family, name=differ[0])
-        raise BundleError("L438", what, where="model", received=getattr(config, differ[0]), allowed=[getattr(again, differ[0])])
+    check_held(normal(config), again, family, free=("zero_init",))
     return found
 
 
@@ -233,12 +208,6 @@ def gpt2_rules(config: Gpt.Config) -> Iterator[Rule]:
     yield from both("transformer.ln_f", ("norm",))
 
 
-def both(theirs: str, ours: tuple[str, ...], *, turned: bool = False) -> Iterator[Rule]:
-    """Weight and bias."""
-    yield Rule(f"{theirs}.weight", tuple(f"{name}.weight" for name in ours), turned)
-    yield Rule(f"{theirs}.bias", tuple(f"{name}.bias" for name in ours))
-
-
 def llama_rules(config: Gpt.Config) -> Iterator[Rule]:
     """Of Llama and Qwen."""
     biased = {"query": "qkv", "key": "qkv", "value": "qkv", "out": "out", "gate": "feed", "up": "feed", "down": "feed"}
@@ -266,22 +235,9 @@ def ours(tensors: Mapping[str, Tensor], config: Gpt.Config, family: str) -> dict
     prefix = "transformer." if family == "gpt2" else "model."
     whole = {name if name.startswith(prefix) or name == HEAD else prefix + name: tensor for name, tensor in tensors.items()}
     left = {name: tensor for name, tensor in whole.items() if not name.endswith(LEFT_OUT) and not (name == HEAD and config.tied)}
-    found: dict[str, Tensor] = {}
-    for rule in rules(config, family):
-        if rule.theirs not in left:
-            continue  # missing: said when the net is filled
-        tensor = left.pop(rule.theirs)
-        tensor = tensor.T if rule.turned and tensor.ndim == 2 else tensor
-        parts = tensor.chunk(len(rule.ours)) if len(rule.ours) > 1 else (tensor,)
-        found |= dict(zip(rule.ours, parts, strict=False))
-    return found | left
+    return taken(left, rules(config, family))
 
 
 def theirs(tensors: Mapping[str, Tensor], config: Gpt.Config, family: str) -> dict[str, Tensor]:
     """Our tensors under their names."""
-    found = {}
-    for rule in rules(config, family):
-        parts = [tensors[name] for name in rule.ours]
-        tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-        found[rule.theirs] = (tensor.T if rule.turned else tensor).contiguous()
-    return found
+    return given(tensors, rules(config, family))

@@ -15,6 +15,7 @@ import polars as pl
 from luban.data.dtypes import join, settle
 from luban.data.media import medium_of_column, resolve
 from luban.data.readers import reader_for, suffix_of
+from luban.data.readers.parallel import sides
 from luban.data.source import SPLIT_NAMES, SPLITS, BadRow, Origin, Part, Source
 from luban.errors import DataError, RecipeError, say, shorten, warn
 from luban.messages import tr
@@ -132,6 +133,10 @@ def locate(data: Data, base: Path, *, whole: bool = False) -> list[tuple[str, Pa
     if path.is_dir():
         return ([] if whole else tables_in(path)) or [("", path)]
     if path.is_file():
+        return [("", path)]
+    if files := sides(path):
+        if lost := next((file for file in files.values() if not file.is_file()), None):
+            raise missing(lost, lost.name)
         return [("", path)]
     if globbing.has_magic(data):
         if found := sorted(name for name in globbing.glob(str(path), recursive=True) if not Path(name).name.startswith(".")):

@@ -135,12 +135,19 @@ def best_of(rungs: list[Rung], metric: Metric) -> Any:
 
 
 def metrics_of(recipe: Any, task: Any, train: Columns) -> tuple[str, ...]:
-    """The recipe's metrics, or those of the task's that its marks allow. Raises RecipeError L151 before anything is trained."""
-    first = candidates(recipe, task)[0][0]
-    marks = marks_of(first, first.build(), train.take(np.arange(min(2, len(train)))))
-    for name in recipe.evaluation.metrics:
-        find(name).ready(marks)
-    return recipe.evaluation.metrics or usable(task.metrics, marks)
+    """The recipe's metrics, or those of the task's that some model's marks allow. Raises RecipeError L151 before anything is trained.
+
+    The first one must be defined for every model: it chooses among them.
+    """
+    few, ladder = train.take(np.arange(min(2, len(train)))), candidates(recipe, task)
+    judged = [marks_of(ladder[0][0], ladder[0][0].build(), few)]
+    wanted = recipe.evaluation.metrics or task.metrics
+    if len(ladder) > 1 and not all(find(name).fits(judged[0].data) for name in wanted):  # the cheapest may say less than the network
+        judged.append(marks_of(ladder[-1][0], ladder[-1][0].build(), few))
+    for place, name in enumerate(recipe.evaluation.metrics):
+        for marks in judged if place == 0 else [max(judged, key=lambda marks: find(name).fits(marks.data))]:
+            find(name).ready(marks)
+    return recipe.evaluation.metrics or tuple(name for name in wanted if any(find(name).fits(marks.data) for marks in judged))
 
 
 def usable(names: tuple[str, ...], marks: Columns) -> tuple[str, ...]:

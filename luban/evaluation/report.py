@@ -14,6 +14,7 @@ from typing import Any
 
 from luban.errors import TrainingError, warn
 from luban.evaluation import plots
+from luban.evaluation.alignment import alignment, caption
 from luban.evaluation.confusion import worst_pairs
 from luban.evaluation.figures import json_ready
 from luban.evaluation.metrics import metrics
@@ -25,6 +26,8 @@ MOST_CLASSES = 100
 MOST_MATRIX = 30
 MOST_WRONG = 24
 MOST_LINES = 50
+MOST_MAPS = 6
+LONG = 60  # characters of a truth or an answer, beyond which it stands below
 LARGEST_PICTURE = 24_000
 PICTURE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+={0,2}")
 SPLIT_NAMES = {"train": ("train", "训练集"), "validation": ("validation", "验证集"), "test": ("test", "测试集")}
@@ -102,8 +105,10 @@ def model(report: dict[str, Any]) -> dict[str, Any]:
         "per_class": classes[:MOST_CLASSES],
         "per_class_left": max(0, len(classes) - MOST_CLASSES),
         "slices": slices_of(report),
+        "alignments": [(alignment(found), caption(found)) for found in (report.get("alignments") or [])[:MOST_MAPS]],
         "slice_metric": plots.title_of(metric),
         "wrong": [shown(example) for example in wrong[:MOST_WRONG]],
+        "worst_first": any(example.get("quality") is not None for example in wrong),
         "surest_first": any(example.get("confidence") is not None for example in wrong),
         "side_by_side": bool(classes) and len((report.get("confusion") or {}).get("labels", ())) <= 10,
         **confusion_of(report.get("confusion")),
@@ -140,7 +145,8 @@ def shown(example: dict[str, Any]) -> dict[str, Any]:
     inputs = list(example["inputs"].items())[:12]
     pictures = [(name, value) for name, value in inputs if is_picture(value)]
     texts = [(name, value) for name, value in inputs if not str(value).startswith("data:")]
-    return {**example, "confidence": example.get("confidence"), "pictures": pictures[:4], "texts": texts}
+    long = [(key, example[key]) for key in ("truth", "answer") if len(str(example[key])) > LONG]
+    return {**example, "confidence": example.get("confidence"), "long": long, "pictures": pictures[:4], "texts": texts}
 
 
 def is_picture(value: Any) -> bool:

@@ -64,6 +64,7 @@ class Protocol(TypedDict):
     level: float  # of the intervals
     chosen_by: Text  # who chose what on which split
     test_scored: int  # how many times the test split was scored
+    signatures: NotRequired[dict[str, str]]  # metric -> how it is computed, in the words of its field
 
 
 class LadderRow(TypedDict):
@@ -164,6 +165,16 @@ class Wrong(TypedDict):
     answer: Any
     confidence: float | None
     inputs: dict[str, Any]
+    quality: NotRequired[float]  # 0 … 1, how near the answer comes
+
+
+class Alignment(TypedDict):
+    """What each token of an answer looked at in its source."""
+
+    row: int
+    source: list[str]
+    answer: list[str]
+    weights: list[list[float]]  # a row for each token of the answer
 
 
 class SliceScore(TypedDict):
@@ -215,6 +226,7 @@ class Report(TypedDict):
     regression: NotRequired[Regression | None]
     per_class: NotRequired[list[ClassScore]]
     wrong: NotRequired[list[Wrong]]
+    alignments: NotRequired[list[Alignment]]
     slices: NotRequired[list[SliceScore]]
     warnings: NotRequired[list[Text]]
     environment: NotRequired[dict[str, Any]]

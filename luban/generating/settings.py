@@ -40,3 +40,34 @@ class Generation:
             from luban.generating.json_schema import grammar_of
 
             grammar_of(self.json_schema)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How an answer to a source is looked for. Lengths are of tokens: the end counts to the most, not to the least; what was given to begin with never."""
+
+    beams: Annotated[int, Gt(0), Le(256)] = 4
+    """Answers followed side by side; 1 = always the likeliest token."""
+    best: Annotated[int, Gt(0), Le(256)] = 1
+    """Answers given, best first; as many beams at least are followed."""
+    length_penalty: Annotated[float, Ge(-10), Le(10)] = 1.0
+    """Answers are ranked by the logarithm of their chance over their length to this power; 0 = by the chance alone, which favours short ones."""
+    no_repeat: Annotated[int, Ge(0), Le(64)] = 0
+    """No run of so many tokens twice in an answer (Paulus et al. 2018, section 2.5); 0 = any."""
+    min_tokens: Annotated[int, Ge(0), Le(1_048_576)] = 0
+    """An answer ends after so many at least."""
+    max_tokens: Annotated[int, Gt(0), Le(1_048_576)] = 200
+    """Tokens of an answer at most; the model's context may end it before."""
+    min_ratio: Annotated[float, Ge(0), Le(100)] = 0.0
+    """An answer has so many tokens at least for each of its source."""
+    max_ratio: Annotated[float, Ge(0), Le(1000)] = 0.0
+    """An answer has so many at most for each token of its source, and `spare` more; 0 = no such bound."""
+    spare: Annotated[int, Ge(0), Le(1_048_576)] = 10
+    """Tokens beyond `max_ratio`, so that an answer to a short source has room."""
+    keep: Annotated[float, Ge(0), Le(100)] = 0.0
+    """Nats by which going on with a number or name of the source, once begun, is favoured, and which ending without it costs; 0 = not at all."""
+
+    @property
+    def width(self) -> int:
+        """Beams followed."""
+        return max(self.beams, self.best)

@@ -13,7 +13,7 @@ from luban.data.accounting import rows_without_target
 from luban.data.checks import Finding, Subject, by_weight, examine
 from luban.data.checks.finding import ok
 from luban.data.prepare import all_rejects, columns_of, cut_short, divided_by, examined, open_source, parts_of, target_of, used_columns
-from luban.data.source import Source
+from luban.data.source import BadRow, Source
 from luban.data.splits import TRAIN
 from luban.errors import DataError
 from luban.inspection.suspects import Suspects
@@ -54,6 +54,7 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
         return CheckUp(recipe, source, subject, findings, rejects, usable, None)
     rows, cut = encoded(recipe, source.table.select(used_columns(recipe, source.table)), parts)
     without, listed = rows_without_target(rows, source, target, asks)
+    listed += [asdict(BadRow(*source.origin.of(odd.row), odd.column, odd.reason, record=False)) for odd in subject.found.get("pairs", [])]
     found = find_suspects(recipe, subject) if suspects else None
     findings = by_weight([*findings, *cut, *([doubt(found, str(target))] if found else [])])
     return CheckUp(recipe, source, subject, findings, all_rejects(rows, source) + listed, len(rows) - without, found)

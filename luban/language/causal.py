@@ -15,8 +15,11 @@ from torch.utils.checkpoint import checkpoint
 PART = 2**24  # logits held at once beyond the first few
 
 
-def nats_of(net: Any, hidden: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    """() sum of -log chance over the targets that are not below 0, and how many they are."""
+def nats_of(net: Any, hidden: Tensor, targets: Tensor, smoothing: float = 0.0) -> tuple[Tensor, int]:
+    """() sum of -log chance over the targets that are not below 0, and how many they are.
+
+    smoothing: that share of each target is spread over all tokens (Szegedy et al. 2016, section 7).
+    """
     known = targets >= 0
     count = int(known.sum())
     if count == 0:
@@ -24,17 +27,17 @@ def nats_of(net: Any, hidden: Tensor, targets: Tensor) -> tuple[Tensor, int]:
     hidden, goal = (hidden.flatten(0, 1), targets.flatten()) if count == targets.numel() else (hidden[known], targets[known])
     rows = max(1, PART // net.num_tokens)
     if count <= 2 * rows:
-        return entropy(net, hidden, goal), count
+        return entropy(net, hidden, goal, smoothing), count
     parts = [
-        checkpoint(entropy, net, hidden[start : start + rows], goal[start : start + rows], use_reentrant=False)
+        checkpoint(entropy, net, hidden[start : start + rows], goal[start : start + rows], smoothing, use_reentrant=False)
         for start in range(0, count, rows)
     ]
     return torch.stack(parts).sum(), count  # type: ignore[arg-type]
 
 
-def entropy(net: Any, hidden: Tensor, goal: Tensor) -> Tensor:
+def entropy(net: Any, hidden: Tensor, goal: Tensor, smoothing: float) -> Tensor:
     """() sum of -log softmax(logits)[goal]."""
-    return F.cross_entropy(whole(net.logits(hidden)), goal, reduction="sum")
+    return F.cross_entropy(whole(net.logits(hidden)), goal, reduction="sum", label_smoothing=smoothing)
 
 
 def scores(net: Any, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

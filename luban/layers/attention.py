@@ -22,6 +22,8 @@ from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Turn, rotate
 from luban.messages import tr
 
+Asked = tuple[Tensor, Tensor]  # keys and values, each (B, K, S, E)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -45,6 +47,8 @@ class Shape:
     """Added inside that norm's root."""
     dropout: float = 0.0
     """Share of the attention weights dropped in training."""
+    scaled: bool = True
+    """Divide the scores by √E; T5 leaves that to the first weights (Raffel et al. 2020, section 2.1)."""
 
     def __post_init__(self) -> None:
         """Raises RecipeError L118 for heads that do not divide."""
@@ -90,46 +94,56 @@ class Attention(nn.Module):
         causal: bool = False,
         turn: Turn | None = None,
         reading: tuple[Reading, int] | None = None,
-        over: Tensor | None = None,
+        over: Asked | None = None,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D).
 
-        mask: bool, broadcast to (B, H, T, S), True = may be seen. causal: a token sees those before it and itself; not with a mask.
-        turn: rotary positions. reading: a cache with this layer's number. over: (B, S, D) the sequence asked, where it is another.
+        mask: broadcast to (B, H, T, S), bool, True = may be seen, or added to the scores. causal: a token sees those before it and
+        itself; not with a mask. turn: rotary positions. reading: a cache with this layer's number; a mask then says all of who sees whom.
+        over: the keys and values of another sequence, as `asked` makes them.
         """
-        asked = x if over is None else over
-        q, k, v = self.split(self.query(x)), self.split(self.key(asked)), self.split(self.value(asked))
-        if self.query_norm is not None and self.key_norm is not None:
-            q, k = self.query_norm(q), self.key_norm(k)
-        if turn is not None:
-            q, k = rotate(q, turn), rotate(k, turn)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or K, T or S, E)
+        q = self.split(self.query(x))
+        q = q if self.query_norm is None else self.query_norm(q)
+        q = (q if turn is None else rotate(q, turn)).transpose(1, 2)  # (B, H, T, E)
+        k, v = self.asked(x, turn) if over is None else over
         if reading is not None:
             k, v = reading[0].extend(reading[1], k, v)
-            mask, causal = reading[0].mask, reading[0].fresh
+            if mask is None:
+                mask, causal = reading[0].mask, reading[0].fresh
         if self.maps is not None:
-            self.maps.append(weights(q, k, mask=mask, causal=causal))
-        mixed = attend(q, k, v, mask=mask, causal=causal, dropout=self.shape.dropout if self.training else 0.0)
+            self.maps.append(weights(q, k, mask=mask, causal=causal, scaled=self.shape.scaled))
+        dropout = self.shape.dropout if self.training else 0.0
+        mixed = attend(q, k, v, mask=mask, causal=causal, dropout=dropout, scaled=self.shape.scaled)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H·E) -> (B, T, D)
+
+    def asked(self, x: Tensor, turn: Turn | None = None) -> Asked:
+        """(B, S, D) -> keys and values of its tokens, each (B, K, S, E)."""
+        k, v = self.split(self.key(x)), self.split(self.value(x))
+        k = k if self.key_norm is None else self.key_norm(k)
+        k = k if turn is None else rotate(k, turn)
+        return k.transpose(1, 2), v.transpose(1, 2)
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, H·E) -> (B, T, H, E)."""
         return x.unflatten(-1, (-1, self.shape.size))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False, dropout: float = 0.0) -> Tensor:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False, dropout: float = 0.0, scaled: bool = True
+) -> Tensor:
     """(B, H, T, E), (B, K, S, E) twice -> (B, H, T, E), eq. 1 in each head; keys are shared by the heads of a group.
 
-    mask: bool, broadcast to (B, 1 or H, T, S), True = may be seen; every token must see one at least.
+    mask: broadcast to (B, 1 or H, T, S), bool, True = may be seen, or added to the scores; every token must see one at least.
     """
     groups, steps = q.shape[1] // k.shape[1], q.shape[2]
-    causal = causal and steps > 1
+    causal, scale = causal and steps > 1, None if scaled else 1.0
     if groups > 1 and steps == 1 and (mask is None or mask.shape[1] == 1):
         # one token asks: the heads of a group are the rows of one product, and no key is copied
         grouped = q.reshape(q.shape[0], k.shape[1], groups, -1)  # (B, K, H/K, E)
-        mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         return mixed.reshape(q.shape)
-    return F.scaled_dot_product_attention(q, shared(k, groups), shared(v, groups), attn_mask=mask, is_causal=causal, dropout_p=dropout)
+    k, v = shared(k, groups), shared(v, groups)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
 
 
 def shared(x: Tensor, groups: int) -> Tensor:
@@ -137,12 +151,14 @@ def shared(x: Tensor, groups: int) -> Tensor:
     return x if groups == 1 else x[:, :, None].expand(-1, -1, groups, -1, -1).flatten(1, 2)
 
 
-def weights(q: Tensor, k: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def weights(q: Tensor, k: Tensor, *, mask: Tensor | None = None, causal: bool = False, scaled: bool = True) -> Tensor:
     """(B, H, T, S) the softmax of eq. 1, each row of sum 1: the attention map."""
-    score = q @ shared(k, q.shape[1] // k.shape[1]).transpose(-1, -2) / math.sqrt(q.shape[-1])
+    score = q @ shared(k, q.shape[1] // k.shape[1]).transpose(-1, -2) / (math.sqrt(q.shape[-1]) if scaled else 1)
     if causal:
         mask = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).tril(score.shape[-1] - score.shape[-2])
-    return (score if mask is None else score.masked_fill(~mask, -torch.inf)).softmax(-1)
+    if mask is not None:
+        score = score.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else score + mask
+    return score.softmax(-1)
 
 
 @contextmanager

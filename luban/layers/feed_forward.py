@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Nonlinearity = Literal["gelu", "gelu_tanh", "relu", "relu2", "swiglu", "geglu"]
+Nonlinearity = Literal["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "geglu"]
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class SquaredRelu(torch.autograd.Function):
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu, "gelu_tanh": gelu_tanh, "relu": F.relu, "relu2": relu2, "swiglu": F.silu, "geglu": gelu_tanh,
+    "gelu": F.gelu, "gelu_tanh": gelu_tanh, "relu": F.relu, "relu2": relu2, "silu": F.silu, "swiglu": F.silu, "geglu": gelu_tanh,
 }  # fmt: skip
 GATED = ("swiglu", "geglu")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luban.layers.dense import Share, Width, Widths
+from luban.layers.recurrent import backwards, both_ways, recurrent
 from luban.layers.texts import Texts
 
 ROLE, TAKES, MANY = "encoder", ("text", "series"), ("text",)
@@ -74,7 +75,7 @@ class LSTM(nn.Module):
             known, x = ~inputs[self.column][..., 0].isnan(), inputs[self.column].nan_to_num(0.0)
         lengths = known.sum(1).clamp(min=1)
         steps = torch.arange(x.shape[1], device=x.device)
-        turned = (lengths[:, None] - 1 - steps).clamp(min=0)  # (B, T) the step read in its place when reading backwards
+        turned = backwards(lengths, steps)  # (B, T)
         for number, layer in enumerate(self.layers):
             x = both_ways(self.dropout(x) if number else x, layer, turned)
         return self.dropout(joined(x, lengths, steps, self.config.final))
@@ -87,20 +88,6 @@ class LSTM(nn.Module):
         return torch.where(chosen & (tokens > 0), UNKNOWN, tokens)
 
 
-def both_ways(x: Tensor, layer: Any, turned: Tensor) -> Tensor:
-    """(B, T, D) -> (B, T, ways · hidden); the second way reads each row reversed within its own length."""
-    states = [layer[0](x)[0]]
-    if len(layer) == 2:
-        back, _ = layer[1](turn(x, turned))
-        states.append(turn(back, turned))
-    return torch.cat(states, dim=2)
-
-
-def turn(x: Tensor, order: Tensor) -> Tensor:
-    """(B, T, D) with the steps of each row in the order (B, T)."""
-    return x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
-
-
 def joined(x: Tensor, lengths: Tensor, steps: Tensor, how: str) -> Tensor:
     """(B, T, D) states -> (B, D); a state beyond the end counts for nothing."""
     if how == "last":
@@ -109,18 +96,3 @@ def joined(x: Tensor, lengths: Tensor, steps: Tensor, how: str) -> Tensor:
     if how == "max":
         return x.masked_fill(~real, float("-inf")).amax(1)
     return (x * real).sum(1) / lengths[:, None]
-
-
-@torch.no_grad()
-def recurrent(width: int, hidden: int, biases: int) -> nn.LSTM:
-    """One layer, one way: orthogonal between states (Saxe et al. 2014), forget gates open (Jozefowicz et al. 2015)."""
-    layer: Any = nn.LSTM(width, hidden, batch_first=True)
-    nn.init.xavier_uniform_(layer.weight_ih_l0)
-    for gate in layer.weight_hh_l0.chunk(4):
-        nn.init.orthogonal_(gate)
-    layer.bias_hh_l0.zero_()
-    layer.bias_ih_l0.zero_()
-    layer.bias_ih_l0[hidden : 2 * hidden] = 1.0
-    if biases == 1:
-        layer.bias_hh_l0.requires_grad_(False)
-    return layer

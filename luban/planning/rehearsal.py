@@ -25,6 +25,7 @@ from luban.planning.memory import resident
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
+from luban.task import Glances
 from luban.training.budget import amount_of, batch_size_of, epochs_of
 from luban.training.device import use_threads
 from luban.training.loop import suggested_epochs
@@ -183,7 +184,14 @@ class Rehearsal:
         if not found:  # even the first few were cut off; the report needs some
             found.append(marks_of(rung.task, rung.net, spread(examples, 2)))
         if part == "validation":
-            self.add("validate", rung.name, growth, times=validations + (rung.role == "network"))
+            often = validations if rung.role == "network" else 1
+            if rung.role == "network" and isinstance(rung.task, Glances):
+                looked = rung.task.glance(examples, self.metric.name)
+                glimpse = grow(lambda size: self.metric(marks_of(rung.task, rung.net, spread(looked, size))), total, most=len(examples),
+                               start=FEW_PREDICTED, patience=self.share("validate"), affine=True)  # fmt: skip
+                self.add("validate", rung.name, glimpse, times=often)
+                often = 0
+            self.add("validate", rung.name, growth, times=often + (rung.role == "network"))
             rung.validation = repeated(found[0], min(MOST_MARKS, len(self.examples["validation"])))
         if count := len(self.examples["test"]):
             self.add("score", rung.name, replace(growth, once_s=0.0), times=count / len(examples))

@@ -17,6 +17,7 @@ import polars as pl
 from luban import memory
 from luban.data import store
 from luban.data.prepare import Prepared, prepare, recipe_key, remembered
+from luban.data.readers.parallel import sides
 from luban.data.reading import locate
 from luban.data.source import SPLITS
 from luban.errors import MachineError
@@ -130,7 +131,9 @@ def sampled(recipe: Recipe, place: Path) -> tuple[Any, float]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Bytes of a file, of files that are read side by side, or of all files of a folder."""
+    if files := sides(path):
+        return sum(file.stat().st_size for file in files.values())
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
 
 
@@ -138,6 +141,9 @@ def copy_all(path: Path, target: Path) -> int:
     """A small file or folder as it is."""
     if path.is_dir():
         shutil.copytree(path, target)
+    elif files := sides(path):
+        for name, file in files.items():
+            shutil.copyfile(file, sides(target)[name])
     else:
         shutil.copyfile(path, target)
     return size_of(target)
@@ -147,6 +153,8 @@ def copy_some(path: Path, target: Path) -> int:
     """A sample of a large file or folder; how many of its bytes it stands for. Raises MachineError L511."""
     if path.is_dir():
         return files_of(path, target)
+    if sides(path):
+        return pairs_of(path, target)
     if path.suffix.lower() in LINES:
         return lines_of(path, target)
     if path.suffix.lower() == ".parquet":
@@ -176,6 +184,21 @@ def lines_of(path: Path, target: Path) -> int:
 def cut(piece: bytes) -> bytes:
     """Up to the last end of a line."""
     return piece[: piece.rfind(b"\n") + 1] or piece
+
+
+def pairs_of(path: Path, target: Path) -> int:
+    """The first lines of files that are read side by side, as many of each; packed ones whole."""
+    files = sides(path)
+    if path.name.lower().endswith(".gz"):
+        return copy_all(path, target)
+    pieces = {}
+    for name, file in files.items():
+        with file.open("rb") as opened:
+            pieces[name] = cut(opened.read(SAMPLE_BYTES // len(files))).split(b"\n")
+    count = min(len(lines) for lines in pieces.values()) - 1  # behind the last end of line stands nothing
+    for name, lines in pieces.items():
+        sides(target)[name].write_bytes(b"\n".join(lines[:count]) + b"\n")
+    return size_of(target)
 
 
 def rows_of(path: Path, target: Path) -> int:

@@ -10,15 +10,18 @@ import torch
 from torch import nn
 
 from luban.bundle.model import Model, load
-from luban.checkpoints import exporting, folder, gpt
+from luban.checkpoints import exporting, folder, gpt, sequences
 from luban.checkpoints.filling import fill
 from luban.errors import BundleError
+from luban.generating.restraint import Marks
 from luban.language import decoders
 from luban.layers import lora
 from luban.messages import tr
 from luban.models.bert import Bert
+from luban.models.encoder_decoder import EncoderDecoder
 from luban.models.gpt import Gpt
 
+PAIRS = ("marian", "t5")  # of encoders and decoders
 FIRST = ("llama", "qwen3", "qwen2", "gpt2")  # families, the ones that most programs open first
 CLOSE = 1e-5  # of the logits, against their largest
 
@@ -37,13 +40,18 @@ def to_checkpoint(bundle: str | Path, place: str | Path) -> str:
 
 def written(model: Model, place: Path) -> str:
     """By the only transformer of the net."""
-    found = [module for module in model.net.modules() if isinstance(module, Bert | Gpt)]
+    found = [module for module in model.net.modules() if isinstance(module, Bert | Gpt | EncoderDecoder)]
     if len(found) != 1:
-        what, fix = tr("there is no one encoder or decoder that a checkpoint can hold"), tr("train one of the models bert, gpt")
+        what, fix = (
+            tr("there is no one encoder or decoder that a checkpoint can hold"),
+            tr("train one of the models bert, gpt, encoder_decoder"),
+        )
         raise BundleError("L446", what, where=str(place), received=type(model.net).__name__, fix=fix)
     (net,) = found
     if isinstance(net, Gpt):
         return decoder(net, model, place)
+    if isinstance(net, EncoderDecoder):
+        return pair(net, model, place)
     spec = model.task.state["inputs"][net.columns[0]]
     exporting.export(place, net, spec, head=getattr(model.net, "head", None) if hasattr(model.net, "encoder") else None)
     return "bert"
@@ -61,6 +69,32 @@ def decoder(net: Gpt, model: Model, place: Path) -> str:
             refused = refused or error
             continue
         compare(net, place, family)
+        return family
+    raise refused or BundleError("L438", tr("no family holds this decoder"), where=str(place))
+
+
+def pair(net: EncoderDecoder, model: Model, place: Path) -> str:
+    """The first family that holds all parts of an encoder and its decoder. Raises BundleError L438, L444."""
+    own, refused = model.task.tokenizer, None
+    begin = own.stops[0] if own.begin is None else own.begin
+    marks = Marks(start=(begin,), end=own.stops, never=())
+    files = {"tokenizer.json": own.tokenizer.encode()} if own.form == "bpe" else {}
+    for family in PAIRS:
+        try:
+            sequences.save(place, net, family, marks, files)
+        except BundleError as error:
+            if error.code != "L438":
+                raise
+            refused = refused or error
+            continue
+        again, _ = sequences.load(place)
+        tokens = torch.linspace(0, net.num_tokens - 1, min(8, net.context)).long()[None]
+        with torch.inference_mode():
+            before, after = (
+                made.eval()(tokens, torch.ones_like(tokens, dtype=torch.bool), tokens.flip(1)).float() for made in (net, again)
+            )
+        if not torch.allclose(before, after, rtol=0, atol=CLOSE * float(before.abs().max())):
+            raise BundleError("L444", tr("what was written says something else than the bundle"), where=str(place))
         return family
     raise refused or BundleError("L438", tr("no family holds this decoder"), where=str(place))
 

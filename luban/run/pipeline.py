@@ -33,7 +33,7 @@ from luban.run.report import report_of
 from luban.run.sizing import sized
 from luban.run.spending import Spending
 from luban.run.unused import warn_unused
-from luban.task import Calibrates
+from luban.task import Calibrates, Glances
 from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads
@@ -224,13 +224,14 @@ class Work:
             seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))
             return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
         validation = prepared.examples["validation"]
+        looked = task.glance(validation, metric.name) if isinstance(task, Glances) else validation
         sign = 1 if metric.higher_is_better else -1
         trainer = Trainer(
             task,
             prepared.examples["train"],
             self.recipe.training,
             folder=folder,
-            validate=(lambda net: sign * metric(marks_of(task, net, validation))) if len(validation) else None,
+            validate=(lambda net: sign * metric(marks_of(task, net, looked))) if len(validation) else None,
             purse=self.spending.purse(validated=len(validation) > 0),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),

@@ -24,7 +24,7 @@ from luban.evaluation.verdict import verdict
 from luban.messages import both
 from luban.recipe import Recipe
 from luban.run.folder import environment
-from luban.task import Errs, Slices
+from luban.task import Errs, Illustrates, Slices
 from luban.training.log import curves
 
 MOST_WRONG = 24
@@ -70,6 +70,7 @@ def report_of(
     }
     if marks is not None and len(marks):
         report |= judged(chosen.task, marks, labels, prepared) | sliced(chosen.task, marks, metric, evaluation)
+        report |= illustrated(chosen, prepared)
         marks.release()
     return report
 
@@ -115,7 +116,7 @@ def protocol(recipe: Recipe, chosen: Rung, metric: Metric) -> dict[str, Any]:
     scored = int(chosen.test is not None)
     return {
         "split": how, "metric": metric.name, "seed": recipe.training.seed, "folds": folds or None,
-        "level": recipe.evaluation.level, "chosen_by": who, "test_scored": scored,
+        "level": recipe.evaluation.level, "chosen_by": who, "test_scored": scored, "signatures": getattr(chosen.task, "signatures", {}),
     }  # fmt: skip
 
 
@@ -151,6 +152,15 @@ def sliced(task: Any, marks: Columns, metric: Metric, evaluation: Any) -> dict[s
         score = scored((metric.name,), part, level=evaluation.level, draws=evaluation.draws)[metric.name]
         found.append({"by": by, "name": name, "count": len(part), "score": score})
     return {"slices": found}
+
+
+def illustrated(rung: Rung, prepared: Prepared) -> dict[str, Any]:
+    """What the task itself shows of the examples that were judged; of folds, nothing: no one net judged them."""
+    part = "test" if rung.test is not None else "validation"
+    marks, examples = getattr(rung, part), prepared.examples[part]
+    if not isinstance(rung.task, Illustrates) or not np.array_equal(marks.row, examples.row):
+        return {}
+    return rung.task.illustrate(rung.net, examples, marks)
 
 
 def judged(task: Any, marks: Columns, labels: list[str] | None, prepared: Prepared) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One object that owns how text becomes tokens and tokens text: the vocabulary, the stop ids, and the template of a conversation.
 
-Three forms: `characters` and byte-level `bpe`, both learnt from the training rows and both without loss, and `given`, as a checkpoint brings it.
+Five forms: `characters`, `words` and byte-level `bpe`, learnt from the training rows and without loss, `symbols`, which knows nothing else, and
+`given`, as a checkpoint brings it.
 Of the learnt ones token 0 stands between documents: it begins each and it ends each, and no text can hold it.
 """
 
@@ -20,7 +21,7 @@ from luban.errors import RecipeError
 from luban.kinds import text as kind
 from luban.language.template import Template
 from luban.messages import tr
-from luban.tokenizing import tokens
+from luban.tokenizing import tokens, unigram, wordlist
 from luban.tokenizing.pre_tokenizers import PRE_TOKENIZERS, by_level
 
 END = 0
@@ -35,9 +36,9 @@ SURROGATES = range(0xD800, 0xE000)
 class Tokenizer:
     """A vocabulary as JSON, and what is known of its tokens."""
 
-    form: Literal["characters", "bpe", "given"]
+    form: Literal["characters", "words", "symbols", "bpe", "given"]
     tokenizer: str
-    """The vocabulary as JSON: a list of characters, or what the library `tokenizers` writes."""
+    """The vocabulary as JSON: a list of characters or words, or what the library `tokenizers` writes."""
     begin: int | None = END
     """Stands before every document; None = nothing does."""
     stops: tuple[int, ...] = (END,)
@@ -71,6 +72,9 @@ class Tokenizer:
         if self.form == "characters":
             found = encode_characters(texts, self.tokenizer)
             return found if most == MOST else Ragged(found.values, found.starts, np.minimum(found.lengths, most))
+        if self.form in ("words", "symbols"):
+            found = (wordlist.encode if self.form == "words" else wordlist.encode_symbols)(texts, self.tokenizer)
+            return Ragged(found.values, found.starts, np.minimum(found.lengths, most))
         if self.form == "bpe":
             parts = [tokens.encode(chunk, opened(self.form, self.tokenizer), most) for chunk in kind.chunks(texts)]
             return joined(parts)
@@ -80,7 +84,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text; bytes that are no character become U+FFFD."""
         table = self.bytes
-        return b"".join(table[id] for id in ids).decode("utf-8", "replace")
+        text = b"".join(table[id] for id in ids).decode("utf-8", "replace")
+        return text.removeprefix(" ") if self.form == "given" and of_unigrams(self.tokenizer) else text
 
     def encode_marked(self, text: str) -> list[int]:
         """The ids of what a template writes: here marks are marks."""
@@ -91,7 +96,7 @@ class Tokenizer:
 
     def id_of(self, mark: str) -> int | None:
         """The id of a mark such as `<|im_end|>`, or of a token by its name."""
-        if self.form == "characters":
+        if self.form in ("characters", "words", "symbols"):
             return None
         return opened(self.form, self.tokenizer).token_to_id(mark)
 
@@ -112,6 +117,10 @@ def learn(texts: list[str], form: str, vocabulary: int) -> Tokenizer:
     """From the training texts."""
     if form == "characters":
         return Tokenizer(form="characters", tokenizer=json.dumps(alphabet(texts, vocabulary), ensure_ascii=False))
+    if form == "symbols":
+        return Tokenizer(form="symbols", tokenizer=json.dumps(wordlist.learn_symbols(texts, vocabulary), ensure_ascii=False))
+    if form == "words":
+        return Tokenizer(form="words", tokenizer=json.dumps(wordlist.learn(texts, vocabulary), ensure_ascii=False))
     return Tokenizer(form="bpe", tokenizer=kind.train_tokenizer(texts, vocabulary))
 
 
@@ -203,6 +212,8 @@ def bare(described: Any) -> dict[str, Any]:
     """The description with nothing in it that decides how a text is cut but the name of a known way. Raises ValueError for any other."""
     try:
         model, normalizer = described["model"], described.get("normalizer")
+        if model.get("type") == "Unigram":
+            return json.loads(unigram.as_json(unigram.of_json(described)))  # type: ignore[no-any-return]
         cut = way_of(described.get("pre_tokenizer"))
         if model.get("type", "BPE") != "BPE" or cut is None or normalizer not in (None, {"type": "NFC"}):
             raise ValueError(tr("not a byte-level BPE that is known here"))
@@ -237,13 +248,23 @@ def bytes_of(form: str, serialised: str) -> list[bytes]:
     """What each id stands for."""
     if form == "characters":
         return FIXED + [character.encode() for character in characters_of(serialised)]
+    if form == "words":
+        return wordlist.bytes_of(serialised)
+    if form == "symbols":
+        return [b"", *(f" {symbol}".encode() for symbol in wordlist.words_of(serialised))]
     library = opened(form, serialised)
     marks = {id for id, added in library.get_added_tokens_decoder().items() if added.special} | ({END} if form == "bpe" else set())
     names = {id: name for name, id in library.get_vocab(with_added_tokens=True).items()}
     if not names or max(names) >= kind.MOST_TOKENS * 4:
         raise ValueError(tr("not a tokenizer: {why}", why=tr("no vocabulary")))
-    spell = spelling()
+    spell = unigram.spelling if form == "given" and of_unigrams(serialised) else spelling()
     return [b"" if id in marks or id not in names else spell(names[id]) for id in range(max(names) + 1)]
+
+
+@lru_cache(maxsize=8)
+def of_unigrams(serialised: str) -> bool:
+    """Whether a given vocabulary holds SentencePiece's pieces, of which the first begins with a space that no text has."""
+    return type(opened("given", serialised).model).__name__ == "Unigram"
 
 
 @lru_cache(maxsize=8)

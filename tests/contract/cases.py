@@ -26,7 +26,7 @@ from luban.data.prepare import select
 from luban.data.splits import TRAIN, Splitting, divide
 from luban.draw import Draw
 from luban.evaluation.metrics import find
-from luban.generating.settings import Generation
+from luban.generating.settings import Generation, Search
 from luban.predicting import marks_of
 from luban.tasks.chat import Chat
 from luban.tasks.classification import Classification
@@ -37,6 +37,7 @@ from luban.tasks.question_answering import QuestionAnswering
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.tasks.text_embedding import TextEmbedding
+from luban.tasks.text_to_text import TextToText
 from luban.training.distributed import share
 from luban.training.loop import Trainer
 from luban.training.loop import fresh as start
@@ -366,10 +367,34 @@ def beside(count: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["question", "context", "answer"], orient="row")
 
 
+def rewriting(name: str, model: dict[str, Any], **options: Any) -> Case:
+    """A case of pairs; a net that says the same of all gives every token the same chance."""
+    own = {key: options.pop(key) for key in ("tokenizer", "language", "label_smoothing", "long", "context") if key in options}
+    settings = {"label_smoothing": 0.0, "vocabulary": 512, "generation": Search(beams=2, best=2, keep=1.0, max_tokens=12)} | own
+    config = TextToText.Config(inputs={"source": {"kind": "text"}}, target="target", model={"size": "tiny", **model}, **settings)
+    task = TextToText(config)
+
+    def chance(marks: Columns) -> float:
+        return float(np.ptp(marks["nats"] / marks["tokens"])) - 1e-4
+
+    options = {"score": lambda marks: -find("nats_per_token")(marks), "chance": chance} | options
+    return Case(f"rewriting-{name}", task, options.pop("table", demo(task)), options.pop("score"), **options)
+
+
+def tagged_pairs(count: int) -> pl.DataFrame:
+    """The pairs, half of them asked for as they stand."""
+    table = rewriting("", {"kind": "encoder_decoder"}).task.demo(count, 3)
+    same = pl.Series([row % 2 == 1 for row in range(count)])
+    target = pl.select(pl.when(same).then(table["source"]).otherwise(table["target"])).to_series()
+    return table.with_columns(target.alias("target"), pl.Series("tongue", ["en" if row else "fr" for row in same]))
+
+
 BERT = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
 GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 BRIEFLY = Generation(max_tokens=7, top_p=0.9)
 GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
+
+CROSSING = {"kind": "encoder_decoder", "width": 28, "layers": 1, "heads": 2, "context": 64}
 
 NETWORKS = (
     classification("auto", {"kind": "auto", "encoders": {"text": {"kind": "ngrams", "buckets": 997, "width": 7}, **NUMBERS}}),
@@ -396,6 +421,9 @@ NETWORKS = (
     chat("gpt", GPT, floor=-2.0),
     language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
     answering("bert", BERT | {"dropout": 0.0, "attention_dropout": 0.0}, rows=211, steps=150, floor=0.6, settings={"batch_size": 32}),
+    rewriting("transformer", CROSSING, steps=120, floor=-1.2),
+    rewriting("tagged", CROSSING, table=tagged_pairs, language="tongue", label_smoothing=0.1, steps=150, floor=-1.8, overfits=False),
+    rewriting("lstm", {"kind": "lstm_attention", "embedding": 22, "hidden": 13}, tokenizer="words", steps=80, floor=-1.2),
     masked("bert", BERT, steps=120, floor=-2.6, overfits=False),
     masked("bert-lora", {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "lora_rank": 3}, floor=-4.5, overfits=False),
     embedding("bert", BERT, rows=211, steps=100, floor=0.3, settings={"batch_size": 32, "learning_rate": 0.003}),
@@ -413,6 +441,12 @@ SOLVED = (
     searching("encoder", model={"kind": "rank_fusion", "pretrained": checkpoint.tiny(), "rank": 7}),
     answering("overlap", {"kind": "word_overlap"}, table=beside, solved=True, floor=0.2, chance=None),
     language("counts", {"kind": "kneser_ney", "context": 151}, tokenizer="characters", solved=True, floor=-1.5, generation=BRIEFLY),
+    *(
+        rewriting(
+            name.replace("_", "-"), {"kind": name, "size": "small"}, solved=True, score=metric("chrf"), chance=None, floor=floor, rows=211
+        )
+        for name, floor in (("copy_source", 5.0), ("lead", 5.0), ("word_table", 40.0))
+    ),
     classification("majority", {"kind": "majority"}, solved=True, floor=0.5),
     classification("linear", {"kind": "linear", "buckets": 997}, solved=True),
     classification("boosted", {"kind": "boosted", "rounds": 13, "leaves": 5, "min_leaf": 3}, FLOWER, table=flowers, solved=True),

@@ -30,6 +30,8 @@ TESTED_APART = {
     "recommender": "test_recommenders.py",
     "reader": "test_question_answering.py",
     "retriever": "test_document_answering.py",
+    "seq2seq": "test_seq2seq_models.py",
+    "rewriter": "test_rewriters.py",
 }
 CAN_MISS = ("number", "category", "tags", "date", "text")
 

@@ -437,10 +437,12 @@ WHOLE = {
     "question_answering": {"target": "y", "inputs": {"a": "text", "b": "text"}},
     "chat": {"target": "y", "inputs": {"a": "text"}},
     "document_answering": {"inputs": {"a": "text"}},
+    "text_to_text": {"target": "y", "inputs": {"a": "text"}},
 }  # what the recipe of each task needs, where it is not a target and inputs
 NETWORK = {
     "language_modeling": "gpt",
     "chat": "gpt",
+    "text_to_text": "encoder_decoder",
     "masked_language_modeling": "bert",
     "text_embedding": "lstm",
     "question_answering": "bert",
@@ -468,7 +470,7 @@ def test_an_unknown_key_of_a_recipe_names_the_nearest(task: str, change: dict[st
     parse(whole)
     if change.get("model", {}).get("kind") == "mlp":
         change = {"model": change["model"] | {"kind": NETWORK.get(task, "mlp")}}
-    if task in ("language_modeling", "chat") and near == "scale":
+    if task in ("language_modeling", "chat", "text_to_text") and near == "scale":
         pytest.skip("a column of text has no settings of its own here")
     if task in ("masked_language_modeling", "question_answering") and near == "hidden":
         change, near = {"model": {"kind": "bert", "withd": 64}}, "width"

@@ -20,6 +20,7 @@ from luban.tasks.question_answering import QuestionAnswering
 from luban.tasks.recommendation import Recommendation
 from luban.tasks.regression import Regression
 from luban.tasks.text_embedding import TextEmbedding
+from luban.tasks.text_to_text import TextToText
 
 ROWS = 120
 SHORT: dict[str, Any] = {"steps": 24, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "checkpoint_every_s": 0.01}
@@ -147,6 +148,15 @@ def collected() -> pl.DataFrame:
     )
 
 
+def paired() -> pl.DataFrame:
+    """Pairs of texts, one of them without a source."""
+    table = TextToText.demo(None, ROWS, 3)  # type: ignore[arg-type]
+    return table.with_columns(pl.Series("source", ["", *table["source"].to_list()[1:]]))
+
+
+TRANSLATION = {"kind": "translation", "vocabulary": 512, "context": 32, "decoded": 7, "generation": {"beams": 2, "max_tokens": 8}}
+CROSSING = {"kind": "encoder_decoder", "width": 28, "layers": 1, "heads": 2, "context": 32, "dropout": 0.2}
+SOURCE = {"source": {"kind": "text"}}
 WORDS = {"kind": "text", "vocabulary": 300}
 TOLD = {"text": WORDS}
 ENCODER = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
@@ -196,6 +206,9 @@ FAMILIES = (
         "lora", "classification", reviewed, MIXED, {"kind": "bert", "pretrained": checkpoint.tiny(), "adapt": "lora", "encoders": NUMBERS}
     ),
     Family("probe", "classification", said, {"review": {"kind": "text"}}, {"kind": "bert", "pretrained": checkpoint.tiny()}),
+    Family("translation", TRANSLATION, paired, SOURCE, CROSSING, "target", {"accumulation": 2, "ema": 0.9}),
+    Family("attention", TRANSLATION, paired, SOURCE, {"kind": "lstm_attention"}, "target", {"patience": 3}),
+    Family("table", TRANSLATION, paired, SOURCE, {"kind": "word_table", "size": "small"}, "target"),
     Family("masked", "masked_language_modeling", sentences, TOLD, ENCODER, "", {"accumulation": 2, "ema": 0.9}),
     Family("embedding", "text_embedding", asked, {"question": WORDS, "answer": WORDS}, ENCODER, "", {"accumulation": 2}),
     Family(

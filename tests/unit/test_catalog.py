@@ -45,7 +45,7 @@ def test_every_file_says_what_it_is_and_has_its_class(folder: str) -> None:
 def test_models_state_their_role_and_kinds_that_there_are() -> None:
     kinds = set(catalog.entries("kinds"))
     for entry in catalog.entries("models").values():
-        assert entry.role in ("encoder", "predictor", "causal", "recommender", "reader", "retriever")
+        assert entry.role in ("encoder", "predictor", "causal", "recommender", "reader", "retriever", "seq2seq", "rewriter")
         assert set(entry.takes) <= kinds
         assert set(entry.stated.get("SIZES", {"tiny": 0, "small": 0, "base": 0})) == {"tiny", "small", "base"}
 

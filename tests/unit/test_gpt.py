@@ -125,7 +125,7 @@ def test_padding_of_another_sequence_is_never_attended_to() -> None:
     torch.manual_seed(0)
     layer, x, other = Attention(Shape(width=12, heads=3)), torch.randn(2, 4, 12), torch.randn(2, 6, 12)
     mask = (torch.arange(6) < 4)[None, None, None]
-    torch.testing.assert_close(layer(x, over=other, mask=mask), layer(x, over=other[:, :4]))
+    torch.testing.assert_close(layer(x, over=layer.asked(other), mask=mask), layer(x, over=layer.asked(other[:, :4])))
 
 
 def test_heads_that_do_not_divide_are_a_named_error() -> None:

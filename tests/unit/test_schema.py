@@ -98,3 +98,11 @@ def test_every_setting_of_the_package_is_described_and_its_default_is_allowed(co
     assert not undescribed
     made = config()
     assert validate(config, as_dict(made), where="x") == made
+
+
+def test_an_unknown_key_of_a_section_within_a_section_names_the_nearest() -> None:
+    from luban.tasks.chat import Chat
+
+    with pytest.raises(RecipeError) as caught:
+        validate(Chat.Config, {"generation": {"temperatur": 0.5}}, where="task")
+    assert (caught.value.code, caught.value.where, caught.value.nearest()) == ("L104", "task.generation.temperatur", "temperature")

@@ -17,6 +17,7 @@ from luban.data.checks.finding import Finding, Subject
 from luban.data.checks.giveaways import giveaways
 from luban.data.checks.labels import classes, empty_splits
 from luban.data.checks.near import near_images, near_texts
+from luban.data.checks.pairs import pairs
 from luban.data.checks.privacy import personal_data
 from luban.data.checks.sharing import groups, times
 
@@ -24,7 +25,7 @@ __all__ = ["Finding", "Subject", "by_weight", "checks", "examine"]
 
 Check = Callable[[Subject], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
-    empty_splits, missing_values, constant_columns, ids, infinities, categories, classes, duplicates, giveaways, groups, times,
+    empty_splits, missing_values, constant_columns, ids, infinities, categories, classes, duplicates, giveaways, groups, times, pairs,
 )  # fmt: skip
 SEARCHES: tuple[Check, ...] = (rewritten, near_texts, near_images, personal_data)  # dearer: for `luban check` alone
 OF_LOGS: tuple[Check, ...] = (empty_splits, events)  # whose rows are no examples: a column that describes an item is silent in most

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from luban.data.readers.parallel import sides
 from luban.errors import DataError
 from luban.messages import tr
 
@@ -81,6 +82,8 @@ def reader_for(path: Path, text: str | None = None) -> Format:
             return plain
     if path.is_dir():
         return next(entry for entry in formats().values() if entry.folder)
+    if sides(path):
+        return formats()["parallel"]
     if suffix := suffix_of(path):
         return sharing(path, suffix) or suffixes()[suffix]
     raise DataError(

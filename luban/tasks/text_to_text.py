@@ -1,0 +1,282 @@
+"""text_to_text: a text for a text, learnt from pairs: translation, summaries, any rewriting.
+
+B rows, S tokens of a source, T of an answer, V tokens known. A tag before the source says which language is asked for (Johnson et al. 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from annotated_types import Ge, Le, Lt
+from torch import nn
+
+from luban import architecture, catalog
+from luban.columns import Columns, Ragged
+from luban.draw import Draw, key_of, mix
+from luban.errors import DataError, RecipeError
+from luban.generating.settings import Search
+from luban.kinds.text import MOST_TOKENS
+from luban.messages import tr
+from luban.rewriting.batch import Batch, of_ragged
+from luban.rewriting.encoding import DECODE, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, spaced
+from luban.rewriting.judging import Answering
+from luban.rewriting.segmenting import form_of
+from luban.rewriting.windows import begins_of, cut, ends_of
+from luban.roles import Vocabulary
+from luban.schema import validate
+from luban.task import Split
+from luban.tokenizing import tokenizer
+from luban.tokenizing.tokenizer import Tokenizer
+
+ALIASES = {
+    "translation": {"baselines": ["word_table"]},
+    "machine-translation": {"baselines": ["word_table"]},
+    "summarization": {"baselines": ["lead"], "long": "cut", "scores": ["rouge_1", "rouge_2", "rouge_l"]},
+}
+DEFAULT = "encoder_decoder"
+ROLES = ("seq2seq", "rewriter")
+SOURCES = ("source", "src", "text", "document", "article", "description", "en", "input")
+TARGETS = ("target", "tgt", "translation", "summary", "synopsis", "headline", "output", "zh", "fr", "de")
+LEAST_PAIRS = 2
+LOSSES = ("nats_per_token", "perplexity")  # metrics that ask for no answer
+
+
+class TextToText(Answering):
+    """A frozen (config, state)."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """What to learn, and how to answer."""
+
+        inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+        """The column of sources."""
+        target: str = ""
+        """The column of answers."""
+        language: str = ""
+        """A column that says in which language each row is to be answered: a tag before the source, so that one model knows several."""
+        model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
+        """The model section."""
+        tokenizer: Literal["bpe", "words", "characters", "symbols"] = "bpe"
+        """Learnt from both sides of the training rows, one vocabulary for both; `words` spells the rare ones by their bytes, `symbols` are what stands
+        between spaces, and a row with another one is left out."""
+        vocabulary: Annotated[int, Ge(512), Le(MOST_TOKENS)] = 8192
+        """Tokens at most; fewer are made where the training rows are few."""
+        context: Annotated[int, Ge(0), Le(1_048_576)] = 0
+        """Tokens of a source and of an answer; 0 = as many as the model reads."""
+        long: Literal["windows", "cut"] = "windows"
+        """A source beyond the context is answered in `windows` that end where sentences do, or `cut` to its beginning; in training such pairs are left out
+        and listed, or cut."""
+        label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.1
+        """Share of each target spread over all tokens (Szegedy et al. 2016, section 7)."""
+        decoded: Annotated[int, Ge(0), Le(1_000_000)] = 200
+        """Validation rows that are answered each time the network is judged while it learns, the same each time; the last judgement answers all."""
+        scores: tuple[Literal["chrf", "bleu", "chrf_plus_plus", "rouge_1", "rouge_2", "rouge_l"], ...] = ("chrf", "bleu")
+        """Metrics of answers, the first one chooses the checkpoint unless `evaluation.metrics` says otherwise."""
+        segmentation: Literal["auto", "13a", "zh"] = "auto"
+        """How BLEU cuts words: sacreBLEU's `13a`, or `zh`; `auto` = `zh` where half of the training targets' characters are Han."""
+        baselines: tuple[Literal["copy_source", "lead", "word_table"], ...] = ("copy_source",)
+        """What the network is shown beside: the source itself, its first words, or words looked up in a table."""
+        generation: Search = field(default_factory=lambda: Search(keep=2.0, max_tokens=1024, max_ratio=3.0))
+        """How answers are looked for."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class State:
+        """What was fitted."""
+
+        inputs: dict[str, dict[str, Any]]
+        corpus: Annotated[int, Ge(0)]
+        num_tokens: Annotated[int, Ge(1)]
+        tags: list[str]
+        form: Literal["13a", "zh"]
+
+    split = Split(by="random")
+    of_answers: ClassVar[tuple[str, ...]] = ("generation",)
+    of_networks: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+
+    @staticmethod
+    def check_config(config: Config, where: str) -> None:
+        """Refuse what cannot work before any data is read. Raises RecipeError L102, L104, L109, L170."""
+        for column, section in config.inputs.items():
+            catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}")
+            if section["kind"] != "text" or len(config.inputs) > 1:
+                what = tr("sources stand in one column of text")
+                raise RecipeError("L170", what, where=f"{where}: inputs.{column}", received=section["kind"], allowed=["text"])
+            if more := [key for key in section if key != "kind"]:
+                known = ("tokenizer", "vocabulary")
+                raise RecipeError("L104", tr("unknown key"), where=f"{where}: inputs.{column}.{more[0]}", received=more[0], allowed=known)
+        section = named(config.model)
+        entry = catalog.find("models", section["kind"], where=f"{where}: model.kind")
+        if entry.role not in ROLES:
+            good = [found.name for found in catalog.entries("models").values() if found.role in ROLES]
+            raise RecipeError(
+                "L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=entry.name, allowed=good
+            )
+        architecture.config_of(section, where=f"{where}: model")
+
+    def check_state(self) -> None:
+        """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123, L272."""
+        validate(self.State, self.state, where="state.json")
+        wrong = RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
+        if self.state["inputs"].keys() != self.config.inputs.keys() or len(self.state["inputs"]) != 1:
+            raise wrong
+        spec = self.state["inputs"][self.column]
+        found = validate(Tokenizer, {key: value for key, value in spec.items() if key != "kind"}, where=f"state.json: {self.column}")
+        if spec.get("kind") != "text" or found.form == "given" or self.state["num_tokens"] != found.num_tokens + len(self.state["tags"]):
+            raise wrong
+
+    def inputs_of(self, table: pl.DataFrame) -> dict[str, str]:
+        """The column of sources where the recipe names none. Raises DataError L225."""
+        texts = [
+            name for name in table.columns if table.schema[name] == pl.String and name not in (self.config.target, self.config.language)
+        ]
+        for name in (*(name for name in SOURCES if name in texts), *(name for name in texts if name not in TARGETS), *texts):
+            return {name: "text"}
+        fix = tr("name it: {example}", example='[inputs] source = "text"')
+        raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", allowed=SOURCES, fix=fix)
+
+    def target_of(self, table: pl.DataFrame) -> str:
+        """The column of answers where the recipe names none: by its name, else the only other text."""
+        away = (*(self.config.inputs or self.inputs_of(table)), self.config.language)
+        texts = [name for name in table.columns if table.schema[name] == pl.String and name not in away]
+        return next((name for name in TARGETS if name in texts), texts[0] if len(texts) == 1 else "")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Columns beside inputs and target."""
+        return (self.config.language,) if self.config.language else ()
+
+    @property
+    def settings(self) -> Any:
+        """The model's Config."""
+        return architecture.config_of(named(self.config.model))
+
+    @property
+    def context(self) -> int:
+        """Tokens of a source with its marks, and of an answer with what begins it."""
+        most = getattr(self.settings, "context", 0)
+        return min(self.config.context or most or 256, most or 1_048_576)
+
+    def fit(self, table: pl.DataFrame) -> dict[str, Any]:
+        """One vocabulary for both sides, and the tags. Raises DataError L201, L299."""
+        for name, said in ((self.column, "inputs"), (self.config.target, "target"), *((name, "task.language") for name in self.beside)):
+            if name not in table.columns:
+                raise DataError("L201", tr("no such column"), where=f"recipe.toml: {said}", received=name, allowed=table.columns)
+        pairs = table.select(pl.col(self.column, self.config.target).cast(pl.String).str.strip_chars())
+        pairs = pairs.filter((pl.col(self.column) != "") & (pl.col(self.config.target) != ""))
+        if len(pairs) < LEAST_PAIRS:
+            fix = tr("give rows that hold both texts: thousands, where words are to be learnt")
+            raise DataError("L299", tr("there are too few pairs to learn from"), where=self.config.target, received=len(pairs), fix=fix)
+        left, right = pairs[self.column].to_list(), pairs[self.config.target].to_list()
+        learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
+        tags = sorted(set(table[self.config.language].drop_nulls().cast(pl.String).to_list())) if self.config.language else []
+        corpus = sum(len(text.encode(errors="replace")) + 1 for text in right)
+        form = form_of(right) if self.config.segmentation == "auto" else self.config.segmentation
+        return {
+            "inputs": {self.column: learnt.as_spec()},
+            "corpus": corpus,
+            "num_tokens": learnt.num_tokens + len(tags),
+            "tags": tags,
+            "form": form,
+        }
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Tokens that a source and a target may have: marks take a place each."""
+        return self.context - 1 - bool(self.state["tags"]), self.context - 1
+
+    def encode(self, table: pl.DataFrame) -> Columns:
+        """Tokens of both sides; an empty one, an unknown language or a pair beyond the context is listed."""
+        if self.column not in table.columns:
+            raise DataError("L201", tr("no such column"), where=f"inputs.{self.column}", received=self.column, allowed=table.columns)
+        if self.config.language and self.config.language not in table.columns:
+            raise DataError("L201", tr("no such column"), where="task.language", received=self.config.language, allowed=table.columns)
+        room = (self.room[0] if self.config.long == "windows" else 0, self.room[1])
+        return encode(table, self.tokenizer, (self.column, self.config.target, self.config.language), self.state["tags"], room)
+
+    def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
+        """Pairs with a target; where nothing is asked, every source."""
+        if asked is not None:
+            return rows.take(np.flatnonzero(asked & (np.asarray(rows[HAS]) > 0)))
+        data = {name: value for name, value in rows.data.items() if name in (SOURCE, TAG)}
+        return Columns(data, rows.row, np.maximum(1, rows[SOURCE].lengths))
+
+    def glance(self, examples: Columns, metric: str) -> Columns:
+        """The same examples, of which a sample is answered: what judges the network between its steps; a loss asks for no answer."""
+        most = 0 if metric in LOSSES else self.config.decoded
+        order = np.argsort(mix(np.asarray(examples.row).astype(np.uint64) ^ np.uint64(key_of(0, "glance"))), kind="stable")
+        flags = np.zeros(len(examples), np.uint8)
+        flags[order[:most]] = 1
+        return replace(examples, data={name: value for name, value in examples.data.items() if name != DECODE} | {DECODE: flags})
+
+    def collate(self, examples: Columns, draw: Draw) -> Batch:
+        """Sources in windows behind their tags, and the targets where they are known."""
+        own, tags = self.tokenizer, np.asarray(examples[TAG])
+        spans = self.windows(examples[SOURCE])
+        first = own.num_tokens
+        count = torch.tensor([len(found) for found in spans])
+        flat = [
+            np.concatenate([[first + tag] if tag != NO_TAG else [], source[a:b], [own.stops[0]]]).astype(np.int64)
+            for source, found, tag in zip((examples[SOURCE][row] for row in range(len(examples))), spans, tags, strict=True)
+            for a, b in found
+        ]
+        parts = Ragged.of(np.concatenate(flat), [len(part) for part in flat])
+        known = torch.arange(int(parts.lengths.max()))[None] < torch.from_numpy(parts.lengths)[:, None]
+        tag = torch.from_numpy(np.where(tags == NO_TAG, NO_TAG, tags + first))
+        if TARGET not in examples:
+            return Batch(of_ragged(parts), known, count, tag, None, None, None)
+        begin = torch.full((len(examples), 1), own.stops[0] if own.begin is None else own.begin)
+        whole = of_ragged(examples[TARGET], -1)  # (B, T - 1)
+        end = torch.nn.functional.pad(whole, (0, 1), value=-1)
+        end[torch.arange(len(whole)), torch.from_numpy(examples[TARGET].lengths)] = own.stops[0]
+        tokens = torch.cat([begin, whole.clamp(min=0)], 1)
+        return Batch(of_ragged(parts), known, count, tag, tokens, end, torch.from_numpy(np.asarray(examples[DECODE]).astype(bool)))
+
+    def windows(self, sources: Ragged) -> list[list[tuple[int, int]]]:
+        """Spans of each source."""
+        most = self.room[0]
+        if self.config.long == "cut":
+            return [[(0, min(most, int(length)))] for length in sources.lengths]
+        own = self.tokenizer
+        kinds = ends_of(own.form, own.tokenizer), begins_of(own.form, own.tokenizer)
+        return [cut(sources[row], *kinds, most) if length > most else [(0, int(length))] for row, length in enumerate(sources.lengths)]
+
+    def build(self) -> nn.Module:
+        """The network, or what is solved."""
+        section = named(self.config.model)
+        model = catalog.load("models", section["kind"])
+        if catalog.find("models", section["kind"]).role == "rewriter":
+            own = self.tokenizer
+            begins = np.r_[begins_of(own.form, own.tokenizer), np.ones(len(self.state["tags"]), bool)]
+            return model(self.settings, Vocabulary(len(begins), own.num_tokens, own.stops[0], begins), self.state["corpus"])
+        return model(self.settings, self.state["num_tokens"], self.state["corpus"])
+
+    def rungs(self) -> tuple[TextToText, ...]:
+        """What needs no training first."""
+        kind = self.config.model["kind"]
+        if catalog.find("models", named(self.config.model)["kind"]).role == "rewriter":
+            return ()
+        sections: list[dict[str, Any]] = [{"kind": name, "size": "small"} for name in self.config.baselines]
+        sections += [named(self.config.model)] if kind == "auto" else []
+        return tuple(type(self)(replace(self.config, model=section, context=self.context), self.state) for section in sections)
+
+    def demo(self, count: int, seed: int) -> pl.DataFrame:
+        """Beasts and their colours, in a language that puts the colour behind."""
+        picks = np.random.default_rng(seed).integers(0, 5, (count, 3)).tolist()
+        rows = [
+            (f"{COLOURS[a][0]} {BEASTS[b][0]} sees {BEASTS[c][0]}", f"{BEASTS[b][1]} {COLOURS[a][1]} voit {BEASTS[c][1]}")
+            for a, b, c in picks
+        ]
+        return pl.DataFrame(rows, schema={"source": pl.String, "target": pl.String}, orient="row")
+
+
+COLOURS = (("red", "rouge"), ("green", "vert"), ("white", "blanc"), ("black", "noir"), ("grey", "gris"))
+BEASTS = (("cat", "chat"), ("dog", "chien"), ("bird", "oiseau"), ("fish", "poisson"), ("horse", "cheval"))
+
+
+def named(model: dict[str, Any]) -> dict[str, Any]:
+    """The model section, `auto` as the encoder and decoder."""
+    return model | {"kind": DEFAULT} if model["kind"] == "auto" else model

@@ -1,0 +1,52 @@
+"""A translation is served: whole with what it says of itself, and piece by piece."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from running import ANYWHERE, Running, running
+
+import luban
+from luban.serving.app import Service
+from luban.tasks.text_to_text import TextToText
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Running:  # type: ignore[misc]
+    folder = tmp_path_factory.mktemp("translation")
+    TextToText.demo(None, 200, 0).write_csv(folder / "pairs.csv")  # type: ignore[arg-type]
+    recipe = {
+        "task": {"kind": "translation", "vocabulary": 512, "decoded": 5, "generation": {"beams": 1, "max_tokens": 12}},
+        "data": str(folder / "pairs.csv"),
+        "model": {"kind": "lstm_attention", "size": "tiny"},
+        "training": {"steps": 60, "precision": "float32", "learning_rate": 0.01},
+        "evaluation": {"draws": 20, "baselines": False},
+    }
+    with running(Service([("pairs", luban.train(recipe, folder=folder / "run").bundle)], place=ANYWHERE)) as found:
+        yield found
+
+
+def test_rows_are_translated(served: Running) -> None:
+    found = served.ask("POST", "/v1/predict/pairs", {"rows": [{"source": "red cat sees dog"}]})
+    assert found.status == 200, found.body
+    (answer,) = found.json["answers"]
+    assert answer["text"]
+    assert 0 < answer["confidence"] <= 1
+    empty = served.ask("POST", "/v1/predict/pairs", {"rows": [{"source": ""}]})
+    assert empty.status == 422
+    assert [(one["row"], one["column"]) for one in empty.json["error"]["details"]] == [(0, "source")]
+
+
+def test_pieces_are_the_whole(served: Running) -> None:
+    asked = {"model": "pairs", "prompt": "red cat sees dog", "max_tokens": 12}
+    whole = served.ask("POST", "/v1/completions", asked).json["choices"][0]
+    lines = served.ask("POST", "/v1/completions", asked | {"stream": True}).body.decode().split("\n\n")
+    pieces = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert "".join(choice["text"] for piece in pieces for choice in piece["choices"]) == whole["text"] != ""
+    assert "data: [DONE]" in lines
+
+
+def test_an_answer_cut_short_says_so(served: Running) -> None:
+    found = served.ask("POST", "/v1/completions", {"model": "pairs", "prompt": "red cat sees dog", "max_tokens": 1})
+    assert found.json["choices"][0]["finish_reason"] == "length"
