@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMATS = (".csv", ".jsonl", ".parquet")
+PART = 100  # letters shown of a text within a list
 
 
 @click.command("predict", help=tr("Answer the rows of a file, of JSON lines on stdin (-), or the texts given with --text."))
@@ -112,14 +113,29 @@ def rows_of(model: Any, data: str | None, texts: tuple[str, ...]) -> tuple[pl.Da
 
 
 def show_lines(answers: pl.DataFrame, texts: tuple[str, ...]) -> None:
-    """A line for each answer."""
+    """A line for each answer, and one below it for each part of what it lists."""
     for place, answer in enumerate(answers.to_dicts()):
-        shown = " · ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in answer.items()
-            if not isinstance(value, dict)
-        )
+        parts = {name: value for name, value in answer.items() if isinstance(value, list) and value and isinstance(value[0], dict)}
+        shown = line_of({name: value for name, value in answer.items() if name not in parts})
         click.echo(f"{texts[place]} → {shown}" if texts else f"{place + 1}: {shown}")
+        for name, values in parts.items():
+            for number, value in enumerate(values, 1):
+                click.echo(f"   {name} {number}: {line_of(value, most=PART)}")
+
+
+def line_of(values: dict[str, Any], *, most: int | None = None) -> str:
+    """Names and values in one line, longer texts cut; what holds chances of many labels is left to --json and files."""
+    return " · ".join(f"{name} {said(value, most)}" for name, value in values.items() if not isinstance(value, dict))
+
+
+def said(value: Any, most: int | None) -> str:
+    """One value as people read it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value) if most is None else " ".join(str(value).split())
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
 def write(answers: pl.DataFrame, out: Path) -> None:
