@@ -166,7 +166,8 @@ def train(folder: Path, memory: str, steps: int, cell: Cell) -> tuple[Watch, lis
 
 STAGES = {
     "preparing the data": "prepare",
-    "majority:": "baselines",
+    "forecast:": "majority",
+    "majority:": "linear",
     "  linear:": "train",
     "evaluating": "evaluate",
     "writing bundle": "bundle",

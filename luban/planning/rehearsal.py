@@ -37,7 +37,7 @@ WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patienc
 FIRST_ROWS = 200
 FEW_PREDICTED = 1000
 FIRST_DRAWS = 50
-MOST_MARKS = 200_000  # that a report is rehearsed with; more change little of what it takes
+MOST_MARKS, MOST_STREAMED = 200_000, 50_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
 RUNS = 16  # of rows that follow each other, where they lie on the disk
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
@@ -89,6 +89,11 @@ class Rehearsal:
     def streamed(self) -> bool:
         """Whether the rows lie on the disk, to be gone through piece by piece."""
         return isinstance(self.examples["train"].row, np.memmap)
+
+    @property
+    def most_marks(self) -> int:
+        """That a report is rehearsed with."""
+        return MOST_STREAMED if self.streamed else MOST_MARKS
 
     def share(self, name: str) -> float:
         """Seconds that a stage may take: what others leave of theirs is there for those that follow."""
@@ -192,10 +197,10 @@ class Rehearsal:
                 self.add("validate", rung.name, glimpse, times=often)
                 often = 0
             self.add("validate", rung.name, growth, times=often + (rung.role == "network"))
-            rung.validation = repeated(found[0], min(MOST_MARKS, len(self.examples["validation"])))
+            rung.validation = repeated(found[0], min(self.most_marks, len(self.examples["validation"])))
         if count := len(self.examples["test"]):
             self.add("score", rung.name, replace(growth, once_s=0.0), times=count / len(examples))
-            rung.test = repeated(found[0], min(MOST_MARKS, count))
+            rung.test = repeated(found[0], min(self.most_marks, count))
 
     def validations(self) -> int:
         """How many times the network is validated."""

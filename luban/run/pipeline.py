@@ -136,6 +136,7 @@ class Work:
             names = metrics_of(self.recipe, prepared.task, prepared.examples["train"])
             metric = find(names[0])
             forecast = self.spending.forecast = begin(self.recipe, prepared, run.folder, names, self.clock)
+            memory.trim()
             self.interruption.check()
             rungs = self.climb(prepared, run.folder, metric)
             chosen = self.choose(rungs, metric)
