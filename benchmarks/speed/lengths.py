@@ -9,7 +9,6 @@ Trainer pads each batch to its longest row, at random and by `group_by_length`. 
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from pairs import in_turn, options, ratio, show
+from pairs import compared, in_turn, options, show
 
 LONGEST, BATCH, RATE, WORDS = 512, 32, 5e-4, 2000
 HELD_OUT = 1000
@@ -132,18 +131,7 @@ def main() -> None:
         sides: dict[str, Any] = {"ours": Ours(Path(name), train, test)}
         sides |= {f"Trainer, {way}": Theirs(Path(name), train, test, way) for way in ("random", "group_by_length")}
         found = in_turn(sides, asked.rounds)
-    show(
-        [
-            {
-                "side": side,
-                "seconds an epoch": statistics.median(found[side]),
-                "over ours": ratio(found, side, "ours"),
-                "accuracy": sides[side].accuracy,
-            }
-            for side in sides
-        ],
-        asked.out,
-    )
+    show(compared(found, sides, "seconds an epoch"), asked.out)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ def ratio(found: dict[str, list[float]], over: str, under: str) -> float:
     return statistics.median(a / b for a, b in zip(found[over], found[under], strict=True))
 
 
+def compared(found: dict[str, list[float]], sides: dict[str, Any], what: str) -> list[dict[str, Any]]:
+    """A line for each side: the median, how many times ours it is, and the accuracy it came to."""
+    return [
+        {"side": side, what: statistics.median(spans), "over ours": ratio(found, side, "ours"), "accuracy": sides[side].accuracy}
+        for side, spans in found.items()
+    ]
+
+
 def options(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
     """What every comparison takes."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

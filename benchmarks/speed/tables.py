@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import statistics
 import time
 import warnings
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from pairs import in_turn, options, ratio, show
+from pairs import compared, in_turn, options, show
 
 HIDDEN, BATCH, PASSES, RATE, WIDTH = (256, 256), 256, 2, 1e-3, 20
 
@@ -117,18 +116,7 @@ def main() -> None:
     if importlib.util.find_spec("keras"):
         sides["Keras on torch"] = Keras(train, test)
     found = in_turn(sides, asked.rounds)
-    show(
-        [
-            {
-                "side": side,
-                "seconds a pass": statistics.median(found[side]),
-                "over ours": ratio(found, side, "ours"),
-                "accuracy": sides[side].accuracy,
-            }
-            for side in sides
-        ],
-        asked.out,
-    )
+    show(compared(found, sides, "seconds a pass"), asked.out)
 
 
 if __name__ == "__main__":
