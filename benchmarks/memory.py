@@ -128,7 +128,8 @@ class Cell:
                     return folder
             folder.rmdir()
         except OSError:
-            folder.rmdir() if folder.is_dir() else None
+            if folder.is_dir():
+                folder.rmdir()
         return None
 
     def enter(self) -> None:

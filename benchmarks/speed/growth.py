@@ -86,7 +86,7 @@ def rows_grow(rounds: int) -> list[dict[str, Any]]:
 
 
 def lengths_grow(rounds: int) -> list[dict[str, Any]]:
-    """Hundred steps of ever longer texts."""
+    """Sixty steps over ever longer texts."""
     steps = {"training.steps": "60", "training.batch_size": "16", "inputs.text": '{kind = "text", max_length = 2048}'}
     runs = [(32 * k, texts(1500, 32 * k), 'kind = "transformer", size = "small"', steps) for k in (1, 4, 16)]
     return grown("words, transformer", runs, rounds)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
-from luban.errors import MachineError
+from luban.errors import LubanError, MachineError, is_out_of_memory
 from luban.messages import tr
-from luban.training.device import trial
 
 LONG_S = 600.0  # a training shorter than this gains less than a trial takes
 SLOW_S = 10.0  # a step; where even such steps are soon over, none is timed
@@ -20,44 +18,46 @@ MARGIN = 1.5  # what is saved, over what compiling takes once more
 
 
 def choose(
-    asked: str, task: Any, net: nn.Module, batches: list[Any], device: torch.device, precision: str, left: Callable[[float], float]
+    asked: str,
+    net: nn.Module,
+    device: torch.device,
+    tried: Callable[[nn.Module], float],
+    plain: float | None,
+    left: Callable[[float], float],
 ) -> tuple[nn.Module | None, str]:
     """(the compiled net, or None to go on without; why, "" where nothing was tried).
 
-    `left` says how many seconds of training are left when a step takes so many. Raises MachineError L507 where it was asked for and cannot be.
+    `tried` says the seconds of a step with a copy, `plain` those that are known already, `left` how many are left of the training when a step
+    takes so many. Raises MachineError L507 where it was asked for and cannot be.
     """
     if asked == "off":
         return None, ""
     if asked == "on":
-        return required(net, task, batches, device, precision), tr("compiled: asked for")
+        return required(net, device, tried), tr("compiled: asked for")
     if left(SLOW_S) < LONG_S:
         return None, ""
-    plain = trial(task, copy.deepcopy(net).train(), batches, device, precision)
+    plain = tried(copy.deepcopy(net).train()) if plain is None else plain
     if left(plain) < LONG_S:
         return None, ""
     begun = time.perf_counter()
     try:
-        fast = trial(task, compiled(copy.deepcopy(net).train(), device), batches, device, precision)
-    except Exception as error:  # noqa: BLE001 whatever a compiler fails with, the run goes on without it
+        fast = tried(compiled(copy.deepcopy(net).train(), device))
+    except Exception as error:  # noqa: BLE001 whatever a compiler fails with is said, and the run goes on without it
         return None, tr("not compiled: {why}", why=first_line(error))
     took = time.perf_counter() - begun
     figures = tr("{plain:.0f} ms a step, {fast:.0f} ms compiled, {took:.0f} s to compile", plain=plain * 1000, fast=fast * 1000, took=took)
-    saved = (1 - fast / plain) * (left(plain) - took)
-    return (
-        (compiled(net, device), tr("compiled: {figures}", figures=figures))
-        if saved > MARGIN * took
-        else (
-            None,
-            tr("not compiled: {why}", why=figures),
-        )
-    )
+    if (1 - fast / plain) * (left(plain) - took) > MARGIN * took:
+        return compiled(net, device), tr("compiled: {figures}", figures=figures)
+    return None, tr("not compiled: {why}", why=figures)
 
 
-def required(net: nn.Module, task: Any, batches: list[Any], device: torch.device, precision: str) -> nn.Module:
+def required(net: nn.Module, device: torch.device, tried: Callable[[nn.Module], float]) -> nn.Module:
     """The compiled net, tried on a copy. Raises MachineError L507."""
     try:
-        trial(task, compiled(copy.deepcopy(net).train(), device), batches, device, precision)
+        tried(compiled(copy.deepcopy(net).train(), device))
     except Exception as error:
+        if isinstance(error, LubanError) or is_out_of_memory(error):  # no fault of the compiler
+            raise
         fix = tr('install a C++ compiler, or state compile = "off"')
         what = tr("the network cannot be compiled here: {why}", why=first_line(error))
         raise MachineError("L507", what, where="training.compile", received="on", fix=fix) from error

@@ -75,17 +75,17 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
-def choose_precision(asked: str, task: Any, net: nn.Module, batches: list[Any], device: torch.device) -> tuple[str, str]:
-    """(precision, why): by a few steps of each on a copy of the net, so that the run itself is untouched."""
+def choose_precision(asked: str, task: Any, net: nn.Module, batches: list[Any], device: torch.device) -> tuple[str, str, float | None]:
+    """(precision, why, seconds of a step where they were measured): by a few steps of each on a copy of the net, so that the run itself is untouched."""
     if asked != "auto":
-        return asked, tr("asked for")
+        return asked, tr("asked for"), None
     twin = copy.deepcopy(net).train()
     full = trial(task, twin, batches, device, "float32")
     if full < WORTH_S:
-        return "float32", tr("steps of {ms:.1f} ms", ms=full * 1000)
+        return "float32", tr("steps of {ms:.1f} ms", ms=full * 1000), full
     half = trial(task, twin, batches, device, "bfloat16")
     figures = tr("{full:.0f} ms a step in float32, {half:.0f} ms in bfloat16", full=full * 1000, half=half * 1000)
-    return ("bfloat16" if full > GAIN * half else "float32"), figures
+    return ("bfloat16", figures, half) if full > GAIN * half else ("float32", figures, full)
 
 
 def trial(task: Any, net: nn.Module, batches: list[Any], device: torch.device, precision: str) -> float:

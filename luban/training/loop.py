@@ -176,6 +176,7 @@ class Trainer:
         return bool(settings.patience) and progress.stale >= settings.patience
 
     validation_s = 0.0
+    step_s: float | None = None  # as the trial of precisions measured it
 
     def is_due(self, share_spent: float, clock: budget.Budget) -> bool:
         """Evenly over the run; with a budget never more than a tenth of the time."""
@@ -217,7 +218,7 @@ class Trainer:
 
     def choose_precision(self) -> str:
         """By trial, and said."""
-        chosen, why = device.choose_precision(self.settings.precision, self.task, self.net, self.first_batches(), self.device)
+        chosen, why, self.step_s = device.choose_precision(self.settings.precision, self.task, self.net, self.first_batches(), self.device)
         chosen = "bfloat16" if agree(chosen == "bfloat16") else "float32"
         say(tr("{device}, threads: {threads}, {precision} ({why})", device=self.device, threads=self.threads, precision=chosen, why=why))
         return chosen
@@ -231,7 +232,8 @@ class Trainer:
         if asked == "off" or (asked == "auto" and world()[1] > 1):
             return
         batches = self.first_batches()
-        found, why = compiling.choose(asked, self.task, self.net, batches, self.device, self.precision, self.left_s)
+        tried = lambda net: device.trial(self.task, net, batches, self.device, self.precision)  # noqa: E731
+        found, why = compiling.choose(asked, self.net, self.device, tried, self.step_s, self.left_s)
         self.stepper.fast, self.compiled = found, found is not None
         if why:
             say(why)

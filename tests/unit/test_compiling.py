@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cases import CASES, prepare
 
 from luban.errors import MachineError
 from luban.training import compiling
+from luban.training.budget import Purse
 from luban.training.loop import Trainer
 
 CPU = torch.device("cpu")
@@ -44,19 +46,18 @@ def test_a_compiled_training_is_the_same_training_and_stays_compiled_when_it_goe
     assert {key.split(".")[0] for key in resumed.finish().state_dict()} == {key.split(".")[0] for key in plain.net.state_dict()}
 
 
-def tried(monkeypatch: pytest.MonkeyPatch, *, plain: float, fast: float, fails: str = "") -> list[str]:
+def tried(monkeypatch: pytest.MonkeyPatch, *, plain: float, fast: float, fails: str = "") -> tuple[Callable[[Any], float], list[str]]:
     """Trials take as long as told; which were made."""
     made: list[str] = []
 
-    def trial(_: Any, net: Any, *__: Any) -> float:
+    def trial(net: Any) -> float:
         made.append("fast" if net == "compiled" else "plain")
         if net == "compiled" and fails:
             raise RuntimeError(fails)
         return fast if net == "compiled" else plain
 
-    monkeypatch.setattr(compiling, "trial", trial)
     monkeypatch.setattr(compiling, "compiled", lambda *_: "compiled")
-    return made
+    return trial, made
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,24 @@ def tried(monkeypatch: pytest.MonkeyPatch, *, plain: float, fast: float, fails: 
 def test_auto_compiles_only_where_it_pays(
     left: int, plain: float, fast: float, fails: str, chosen: Any, trials: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tried(monkeypatch, plain=plain, fast=fast, fails=fails)
-    found, why = compiling.choose("auto", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda step_s: left * step_s)
+    trial, made = tried(monkeypatch, plain=plain, fast=fast, fails=fails)
+    found, why = compiling.choose("auto", torch.nn.Linear(1, 1), CPU, trial, None, lambda step_s: left * step_s)
     assert (found, made) == (chosen, trials)
+    made.clear()
+    assert compiling.choose("auto", torch.nn.Linear(1, 1), CPU, trial, plain, lambda step_s: left * step_s)[0] == chosen
+    assert made == [name for name in trials if name == "fast"]  # what is known already is not measured again
     assert bool(why) == ("fast" in trials)
     assert fails in why
 
 
 def test_what_was_asked_for_and_cannot_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried(monkeypatch, plain=1, fast=1, fails="InductorError: no compiler")
+    trial, _ = tried(monkeypatch, plain=1, fast=1, fails="InductorError: no compiler")
     with pytest.raises(MachineError, match=r"L507.*no compiler"):
-        compiling.choose("on", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda _: 0.0)
-    assert compiling.choose("off", None, torch.nn.Linear(1, 1), [], CPU, "float32", lambda _: math.inf) == (None, "")
+        compiling.choose("on", torch.nn.Linear(1, 1), CPU, trial, None, lambda _: 0.0)
+    assert compiling.choose("off", torch.nn.Linear(1, 1), CPU, trial, None, lambda _: math.inf) == (None, "")
+    full, _ = tried(monkeypatch, plain=1, fast=1, fails="[enforce fail] not enough memory: you tried to allocate 9 bytes")
+    with pytest.raises(RuntimeError, match="not enough memory"):  # the batch is halved, no compiler is asked for
+        compiling.choose("on", torch.nn.Linear(1, 1), CPU, full, None, lambda _: 0.0)
 
 
 def test_what_is_left_is_the_least_of_steps_epochs_and_budget() -> None:
@@ -91,3 +98,8 @@ def test_what_is_left_is_the_least_of_steps_epochs_and_budget() -> None:
     assert one.left_s(2.0) == 200
     one.progress.step = 60
     assert one.left_s(2.0) == 80
+    one.purse = Purse(1.0, seconds=70.0)
+    assert one.left_s(2.0) == 70
+    assert one.left_s(1.0) == 40
+    passes = trainer(steps=10**6, epochs=3.0)
+    assert passes.left_s(1.0) == pytest.approx(3 * passes.rows / passes.batch_size)
