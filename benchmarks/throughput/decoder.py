@@ -1,6 +1,6 @@
 """Training steps of a decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
 
-python benchmarks/lm/throughput.py [--width 384 --layers 6 --heads 6] [--context 256] [--rows 16] [--tokens 256] [--steps 4] [--repeats 3] [--threads 2]
+python benchmarks/throughput/decoder.py [--width 384 --layers 6 --heads 6] [--context 256] [--rows 16] [--tokens 256] [--steps 4] [--repeats 3] [--threads 2]
 
 A token of training costs 6 floating-point operations a weight that multiplies (Kaplan et al. 2020, section 2.1), and attention 6·T·D a layer (half
 of 12: what follows is never looked at). The peak is that of a square product of 1024. CPU seconds count, so that other work on the machine does not.
@@ -9,23 +9,12 @@ of 12: what follows is never looked at). The peak is that of a square product of
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import torch
+from rates import rate
 
 from luban.language.causal import nats_of
 from luban.models.gpt import Gpt
-
-
-def rate(work: Callable[[], object], operations: float, times: int, threads: int) -> tuple[float, float]:
-    """(GFLOP/s by the clock, and by CPU time on all threads)."""
-    work()
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(times):
-        work()
-    wall, cpu = time.perf_counter() - wall, (time.process_time() - cpu) / threads
-    return operations * times / wall / 1e9, operations * times / cpu / 1e9
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Training steps of an encoder–decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
 
-python benchmarks/seq2seq/throughput.py [--width 384 --layers 4 --heads 6] [--source 48 --answer 48] [--rows 48] [--tokens 8000] [--steps 3] [--repeats 3]
+python benchmarks/throughput/encoder_decoder.py [--width 384 --layers 4 --heads 6] [--source 48 --answer 48] [--rows 48] [--tokens 8000] [--steps 3] [--repeats 3]
                                         [--threads 2]
 
 A token costs 6 floating-point operations a weight that multiplies it (Kaplan et al. 2020, section 2.1): keys and values of the look at the source
@@ -11,24 +11,13 @@ square product of 1024. CPU seconds count, so that other work on the machine doe
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
+from rates import rate
 
 from luban.language.answering import loss, pairs_of
 from luban.models.encoder_decoder import EncoderDecoder
-
-
-def rate(work: Callable[[], object], operations: float, times: int, threads: int) -> tuple[float, float]:
-    """(GFLOP/s by the clock, and by CPU time on all threads)."""
-    work()
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(times):
-        work()
-    wall, cpu = time.perf_counter() - wall, (time.process_time() - cpu) / threads
-    return operations * times / wall / 1e9, operations * times / cpu / 1e9
 
 
 def operations(net: EncoderDecoder, source: int, answer: int) -> float:
