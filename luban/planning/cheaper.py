@@ -14,6 +14,7 @@ from luban.columns import Columns, Ragged
 from luban.evaluation.ladder import candidates
 from luban.planning.forecast import Change, Stage
 from luban.planning.rehearsal import Rehearsal, steps_of
+from luban.planning.sizing import of_size
 from luban.planning.steps import SPARE, Steps, try_steps
 from luban.training.budget import batch_size_of
 from luban.training.settings import Training
@@ -141,8 +142,7 @@ def smaller(rehearsal: Rehearsal, task: Any) -> Iterator[Variation]:
         return
     names = list(catalog.find("models", model["kind"]).stated.get("SIZES", {}))
     for name in reversed(names[: names.index(model["size"])] if model.get("size") in names else []):
-        other = type(task)(replace(task.config, model=model | {"size": name}), task.state)
-        yield Variation("model.size", name, other, rehearsal.examples["train"], rehearsal.recipe.training)
+        yield Variation("model.size", name, of_size(task, name), rehearsal.examples["train"], rehearsal.recipe.training)
 
 
 def without_rungs(rehearsal: Rehearsal, stages: list[Stage], fits: Callable[[int, int | None], bool]) -> list[Change]:

@@ -43,7 +43,7 @@ class Choice:
         """In a sentence."""
         seen = ", ".join(f"{one.size} {one.passes:.1f}" if one.fits else f"{one.size} {tr('too large')}" for one in self.tried)
         if not seen:
-            return tr("size {size}: the model is solved, not trained", size=self.size)
+            return tr("size {size}: the model is solved, or its checkpoint says how large it is", size=self.size)
         what = tr(
             "size {size}: passes over the rows in {seconds:.0f} s of training: {seen}", size=self.size, seconds=self.seconds, seen=seen
         )
