@@ -149,7 +149,7 @@ def windows(cell: Any, spec: dict[str, Any]) -> list[Part]:
 
 def pictures(series: pl.Series, spec: dict[str, Any]) -> list[Any]:
     """As the model sees them, in a format that loses nothing."""
-    from luban.kinds.image import decode_cell
+    from luban.pictures import decode_cell
 
     found = [decode_cell(cell, tuple(spec["size"]), spec["channels"])[0] for cell in series.to_list()]
     return [None if array is None else as_png(array) for array in found]
@@ -172,7 +172,7 @@ def blank(cell: Any, spec: dict[str, Any]) -> list[Any]:
 
 def patches(cell: Any, spec: dict[str, Any]) -> list[Part]:
     """A picture with each patch blanked (Zeiler and Fergus 2014, section 4.2); boxes are shares of width and height: left, top, right, bottom."""
-    from luban.kinds.image import decode_cell
+    from luban.pictures import decode_cell
 
     height, width = spec["size"]
     array, _ = decode_cell(cell, (height, width), spec["channels"])

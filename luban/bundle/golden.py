@@ -15,8 +15,8 @@ from torch import nn
 
 from luban.columns import Columns
 from luban.errors import BundleError
-from luban.kinds.image import open_picture, read_cell
 from luban.messages import tr
+from luban.pictures import open_picture, read_cell
 from luban.predicting import answers_of
 
 NUMBER_OF_ROWS, LOOKED_AT = 8, 32
@@ -86,7 +86,7 @@ def embedded(cell: Any, spec: dict[str, Any]) -> bytes | None:
     """The bytes of a picture, or a PNG of the model's size where they are many; None for one that can't be read."""
     from PIL import Image as Pillow
 
-    from luban.kinds.image import decode_cell
+    from luban.pictures import decode_cell
 
     data, _ = read_cell(cell)
     picture, _ = open_picture(data) if data is not None else (None, "")

@@ -24,10 +24,10 @@ def command(as_json: bool) -> None:
     """Look around. Exit code 0 whatever is found: it tells, it does not judge."""
     import torch
 
+    from luban import cores
     from luban.run.folder import environment
-    from luban.training.device import allowed_cores
 
-    facts = environment(allowed_cores())
+    facts = environment(cores.allowed())
     facts |= {
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1),

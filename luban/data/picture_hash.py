@@ -19,14 +19,14 @@ PLAIN = 4.0  # grey levels of spread below which a picture shows nothing to comp
 
 def small_picture(cell: Any) -> np.ndarray | None:
     """(32, 32) float32 of grey, or None for what can't be read or shows nothing."""
-    from luban.kinds.image import open_picture
+    from luban.pictures import open_picture
 
     picture, _ = open_picture(cell)
     if picture is None:
         return None
     try:
         with picture:
-            picture.draft("L", (2 * SIDE, 2 * SIDE))  # a JPEG is decoded small
+            picture.draft("L", (SIDE, SIDE))  # a JPEG is decoded small
             grey = np.asarray(picture.convert("L").resize((SIDE, SIDE)), np.float32)
     except (OSError, ValueError, SyntaxError):
         return None

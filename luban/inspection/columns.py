@@ -103,7 +103,7 @@ def of_dates(series: pl.Series) -> Facts:
 
 def of_pictures(series: pl.Series) -> Facts:
     """Sizes of some pictures by their headers, and a few thumbnails."""
-    from luban.kinds.image import shape_of
+    from luban.pictures import shape_of
 
     cells = series.gather_every(-(-len(series) // MOST_PICTURES)).to_list()
     shapes = pl.Series([f"{shape[1]} × {shape[0]}" for cell in cells if (shape := shape_of(cell))], dtype=pl.String)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -20,18 +18,15 @@ from luban.errors import DataError
 from luban.kinds import Encoded, Spec
 from luban.layers.augmentation import augment
 from luban.messages import tr
+from luban.pictures import decode_cells, shape_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
     from luban.draw import Draw
 
 ENCODER = "convnet"
 MAX_SIDE = 64
+LOOKED, SAMPLED = 2_000, 500  # pictures whose header is read for size and colours, and that are decoded for mean and spread
 Side = Annotated[int, Gt(0), Le(1024)]
-MAX_PIXELS = 64_000_000
-MAX_BYTES = 256_000_000
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # no other decoder of Pillow is ever reached
 GREY = ("1", "L", "I;16", "I", "LA")
 
 
@@ -80,11 +75,11 @@ class Image:
     def fit(series: pl.Series, config: Image.Config) -> Spec:
         """The size, colours, mean and spread of the training rows. Raises DataError L212 when none can be read."""
         cells = series.drop_nulls()
-        cells = cells.gather_every(max(1, len(cells) // 2000)).to_list()
+        cells = cells.gather_every(max(1, len(cells) // LOOKED)).to_list()
         shapes = [shape for shape in map(shape_of, cells) if shape is not None]
         size = as_pair(config.size) if config.size else usual_size(shapes)
         channels = config.channels or (1 if all(mode in GREY for _, _, mode in shapes) else 3)
-        decoded = [array for array, _ in (decode_cell(cell, size, channels) for cell in cells) if array is not None]
+        decoded = [array for array, _ in decode_cells(cells[:: max(1, len(cells) // SAMPLED)], size, channels) if array is not None]
         if not decoded:
             raise DataError(
                 "L212",
@@ -112,8 +107,7 @@ class Image:
         """(N, C, H, W) uint8; missing, unreadable, truncated and oversized pictures are faults."""
         out = np.zeros((len(series), spec["channels"], *spec["size"]), np.uint8)
         faults: dict[int, str] = {}
-        for place, cell in enumerate(series.to_list()):
-            array, reason = decode_cell(cell, spec["size"], spec["channels"])
+        for place, (array, reason) in enumerate(decode_cells(series.to_list(), spec["size"], spec["channels"])):
             if array is None:
                 faults[place] = reason
             else:
@@ -148,109 +142,6 @@ def scaling(arrays: np.ndarray, scale: str) -> dict[str, list[float]]:
         spread = arrays.std((0, 2, 3), dtype=np.float64)
         return {"mean": arrays.mean((0, 2, 3)).tolist(), "spread": np.where(spread > 0, spread, 1.0).tolist()}
     return {"mean": [0.0] * channels, "spread": [255.0 if scale == "unit" else 1.0] * channels}
-
-
-def open_picture(cell: Any) -> tuple[Picture | None, str]:
-    """A picture whose header was read and found within the limits, or None and why not. Nothing is decoded; of frames the first counts."""
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-
-    data, reason = read_cell(cell)
-    if data is None:
-        return None, reason
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # counted below
-            picture = Pillow.open(io.BytesIO(data), formats=FORMATS)
-        pixels = picture.width * picture.height
-    except UnidentifiedImageError:
-        return None, tr("not an image: {value}", value=repr(cell)[:60])
-    except Pillow.DecompressionBombError:
-        return None, tr("more pixels than can be; at most {most} are decoded", most=MAX_PIXELS)
-    except Exception as error:  # noqa: BLE001 a broken header shows as any error of any decoder
-        return None, tr("unreadable image: {why}", why=str(error)[:80])
-    if not 0 < pixels <= MAX_PIXELS:
-        return None, tr("{n} pixels; at most {most} are decoded", n=pixels, most=MAX_PIXELS)
-    return picture, ""
-
-
-def read_cell(cell: Any) -> tuple[bytes | None, str]:
-    """The bytes of a picture from a path, bytes, or a table of either; or None and why not."""
-    if isinstance(cell, dict):
-        cell = cell.get("bytes") or cell.get("path")
-    if cell is None:
-        return None, tr("the image is missing")
-    try:
-        if not isinstance(cell, bytes):
-            path = Path(str(cell))
-            if not path.is_file():
-                return None, tr("unreadable image: {why}", why=tr("no such file"))
-            with path.open("rb") as file:
-                cell = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        return None, tr("unreadable image: {why}", why=str(error)[:80])
-    if len(cell) > MAX_BYTES:
-        return None, tr("more than {most} bytes", most=MAX_BYTES)
-    return cell, ""
-
-
-def shape_of(cell: Any) -> tuple[int, int, str] | None:
-    """Height, width and mode by the header; the file is closed again."""
-    picture, _ = open_picture(cell)
-    if picture is None:
-        return None
-    with picture:
-        return picture.height, picture.width, picture.mode
-
-
-def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.ndarray | None, str]:
-    """(C, H, W) uint8, or None and why not."""
-    picture, reason = open_picture(cell)
-    if picture is None:
-        return None, reason
-    try:
-        with picture:
-            if picture.format == "PNG" and lacks_rows(picture, cell):
-                return None, tr("unreadable image: {why}", why=tr("its rows are fewer than its head says"))
-            return to_array(picture, size, channels), ""
-    except Exception as error:  # noqa: BLE001 a damaged picture shows as any error of any decoder
-        return None, tr("unreadable image: {why}", why=str(error)[:80] or type(error).__name__)
-
-
-def lacks_rows(picture: Picture, cell: Any) -> bool:
-    """Whether the last rows of a PNG are left as they were before decoding, which Pillow does not say; the picture is decoded."""
-    before = ends_over(picture, 1)
-    other, _ = open_picture(cell) if (before == 1).any() else (None, "")
-    return other is not None and not np.array_equal(before, ends_over(other, 0))
-
-
-def ends_over(picture: Picture, filler: int) -> np.ndarray:
-    """The last two rows, decoded over a filler."""
-    from PIL import Image as Pillow
-
-    picture.im = Pillow.new(picture.mode, picture.size, (filler,) * len(picture.getbands()) if len(picture.getbands()) > 1 else filler).im
-    picture.load()
-    return np.asarray(picture.crop((0, max(0, picture.height - 2), *picture.size)))
-
-
-def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:
-    """(C, H, W) uint8, turned upright, on white where transparent, resized with antialiasing."""
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    height, width = size
-    if picture.mode.startswith("I"):  # 16 bits a pixel
-        picture = Pillow.fromarray((np.asarray(picture).clip(0, 65_535) // 256).astype(np.uint8))
-    if picture.mode != ("L" if channels == 1 else "RGB"):
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            picture = picture.convert("RGBA")
-            picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
-        picture = picture.convert("L" if channels == 1 else "RGB")
-    picture = ImageOps.exif_transpose(picture)
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Pillow.Resampling.BICUBIC)
-    array = np.asarray(picture)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
 def usual_size(shapes: list[tuple[int, int, str]]) -> tuple[int, int]:

@@ -204,7 +204,7 @@ def decoded(cell: str, limits: Limits) -> bytes:
 
 def picture(cell: Any, limits: Limits) -> bytes:
     """The bytes of a picture whose header is within the limits."""
-    from luban.kinds.image import open_picture
+    from luban.pictures import open_picture
 
     data = media(cell, limits)
     found, _ = open_picture(data)

@@ -6,13 +6,13 @@ import copy
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from luban import cores
 from luban.errors import MachineError
 from luban.messages import tr
 from luban.training.distributed import asked as ranks
@@ -41,19 +41,9 @@ def choose_device(asked: str) -> torch.device:
 
 def use_threads(asked: int | None) -> int:
     """As many threads as cores this process may use, a container's limit respected; ranks of one machine share them."""
-    threads = asked or max(1, allowed_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    threads = asked or max(1, cores.allowed() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     torch.set_num_threads(threads)
     return threads
-
-
-def allowed_cores() -> int:
-    """Cores of this process's affinity, and of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return cores
 
 
 def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> int:

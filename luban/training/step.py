@@ -82,7 +82,7 @@ class Stepper:
         """Advance every run to its next loss and add up gradients; None when all are done."""
         part, total, count, optimizer = "", 0.0, 0.0, None
         pooled: list[Tensor] = []
-        begin = 0
+        begin, divided = 0, len(runs) > 1 or world()[1] > 1
         for micro, run in enumerate(runs):
             out = self.advance(run, number, micro, turn)
             if out is None:
@@ -95,7 +95,8 @@ class Stepper:
                 optimizer = self.optimizer(part)
                 for parameter in self.parameters:
                     parameter.grad = None
-            (out.value * out.count).backward()  # not inputs=: under fully_shard that silently leaves no gradient
+            divided = divided or out.count < 1  # a single micro-batch's mean is the step's already
+            (out.value * out.count if divided else out.value).backward()  # not inputs=: under fully_shard that leaves no gradient
             total += out.value.item() * out.count
             count += out.count
         parameters = [p for group in optimizer.param_groups for p in group["params"]]  # type: ignore[union-attr]
@@ -103,7 +104,7 @@ class Stepper:
             total, count = sum_over_ranks(parameters, torch.tensor([total, count], dtype=torch.float64)).tolist()
         count = max(1.0, count)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        if not pooled and gradients:
+        if divided and not pooled and gradients:
             torch._foreach_div_(gradients, count)
         return part, total / count
 

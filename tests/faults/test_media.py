@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 from PIL import Image as Pillow
 
-from luban.kinds.image import MAX_PIXELS, Image, decode_cell, open_picture
+from luban.kinds.image import Image
+from luban.pictures import MAX_PIXELS, decode_cell, open_picture
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 CUTS = 50

@@ -14,6 +14,7 @@ from luban.data.minhash import near_pairs
 from luban.data.picture_hash import near_pictures, small_picture
 from luban.draw import key_of, mix
 from luban.messages import said
+from luban.pictures import in_threads
 
 MOST_TEXTS = (5_000, 20_000)  # held-out, training
 MOST_CHARACTERS = 1_000  # of a text, from its start
@@ -69,8 +70,8 @@ def near_images(subject: Subject) -> Iterator[Finding]:
         rows = sampled(subject, subject.table[name].is_not_null().to_numpy(), MOST_PICTURES)
         found = [
             (int(row), small)
-            for row, cell in zip(rows, subject.table[name][rows].to_list(), strict=True)
-            if (small := small_picture(cell)) is not None
+            for row, small in zip(rows, in_threads(small_picture, subject.table[name][rows].to_list()), strict=True)
+            if small is not None
         ]
         held, train = ([(row, small) for row, small in found if (subject.splits[row] == TRAIN) == trains] for trains in (False, True))
         if not held or not train:
