@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from luban import catalog
+from luban.capabilities import Guards
 from luban.checkpoints.paths import folders, located
 from luban.data.reading import Reading
 from luban.data.splits import Splitting
@@ -23,6 +24,7 @@ from luban.files import write_whole
 from luban.memory import bytes_of
 from luban.messages import tr
 from luban.schema import as_dict, validate
+from luban.task import traits_of
 from luban.training.budget import check_budget
 from luban.training.settings import Training
 
@@ -105,7 +107,7 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
                 fix=tr("write it down: {example}", example='task = "classification"' if key == "task" else 'data = "file.csv"'),
             )
     task, model, inputs = sections(raw, where)
-    usual = {"reading": getattr(catalog.load("tasks", task["kind"]), "reading", {})}  # what the task's data looks like
+    usual = {"reading": dict(traits_of(catalog.load("tasks", task["kind"])).reading)}  # what the task's data looks like
     given = {key: completed(raw.get(key, {}), usual.get(key, {})) for key in SECTIONS}
     parts = {key: validate(config, given[key], where=f"{where}: {key}") for key, config in SECTIONS.items()}
     recipe = Recipe(
@@ -168,9 +170,10 @@ def task_of(recipe: Recipe) -> Any:
         elif value and key == "target":
             raise RecipeError("L104", tr("this task takes no target"), where=f"{where}: target", received=value)
     config = validate(task.Config, own, where=f"{where}: task")
-    if hasattr(task, "check_config"):
-        task.check_config(config, where=where)
-    return task(config)
+    made = task(config)
+    if isinstance(made, Guards):
+        made.check_config(config, where=where)
+    return made
 
 
 def sized(model: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The contract: what the engine asks of a task. Raw rows in, raw answers out.
 
-A task is one file under `tasks/`. Nine methods are asked of every task (`arrange` has a default), and what only
-some tasks do is a capability found by its one method. Nothing here names a domain, and nothing of ours is imported.
+A task is one file under `tasks/`. Nine methods are asked of every task (`arrange` has a default); what only some tasks
+do is a capability (`capabilities.py`), what some only state of themselves a trait. Nothing here names a domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,12 +52,26 @@ class Split:
     context: bool = False  # may an example look back at rows of earlier splits? (histories, series)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What some tasks state of themselves; a task that states nothing is none of this."""
+
+    reading: Mapping[str, Any] = field(default_factory=dict)  # [reading] as its data usually is
+    asking: Mapping[str, Any] = field(default_factory=dict)  # the same of files that are only to be answered
+    of_answers: tuple[str, ...] = ()  # settings that may be given anew with each question
+    of_networks: tuple[str, ...] = ()  # settings that a solved model has no use for
+    trains_whole: bool = False  # a pretrained model is never only read from
+    fits_whole: bool = False  # `fit` must see every training row: what a sample lacks would be a stranger
+    converses: bool = False  # its column may hold a conversation, whatever it is called
+
+
 class Task(Protocol[State, Batch, Prediction]):
     """A frozen (config, state); state is None until fitted. One row of the table need not be one example."""
 
     Config: ClassVar[type]
     split: ClassVar[Split]
     metrics: ClassVar[tuple[str, ...]]  # names of functions of marks; the first one chooses the checkpoint
+    # traits: ClassVar[Traits], where there is something to state
     config: Any
     state: State | None
 
@@ -105,143 +119,6 @@ class Task(Protocol[State, Batch, Prediction]):
         ...
 
 
-@runtime_checkable
-class Solves(Protocol):
-    """A net: closed form, trees, counts. The engine then takes no steps."""
-
-    def solve(self, batches: Iterable[Any]) -> Iterator[float]:
-        """`batches` can be gone through again and again, in evaluation mode; yields progress in 0 … 1."""
-        ...
-
-
-@runtime_checkable
-class Weighs(Protocol):
-    """A net that is solved with its rows held in memory: where they do not fit, it is given a sample of them."""
-
-    def weigh(self, batch: Any) -> tuple[float, float]:
-        """Bytes held whatever the rows are, and bytes for each row, about; from one batch."""
-        ...
-
-
-@runtime_checkable
-class Starts(Protocol):
-    """A task: fills a fresh net with pretrained weights; never run on a bundle."""
-
-    def start(self, net: nn.Module) -> None:
-        """Load once, on a fresh run."""
-        ...
-
-
-@runtime_checkable
-class Remembers(Protocol):
-    """A task: puts facts of the training examples into a fresh net, in buffers of a size known to `build`."""
-
-    def remember(self, net: nn.Module, examples: Columns) -> None:
-        """Once, before anything is learnt; never run on a bundle, whose weights hold them."""
-        ...
-
-
-@runtime_checkable
-class Reads(Protocol):
-    """A task that reads columns of its own beside its inputs, such as a user and an item."""
-
-    columns: dict[str, str]  # what it says -> the column
-
-
-@runtime_checkable
-class Asks(Protocol):
-    """A task whose training rows look like any others: which examples an evaluation of a bundle asks."""
-
-    def questions(self, rows: Columns) -> Columns:
-        """All rows are targets."""
-        ...
-
-
-@runtime_checkable
-class Slices(Protocol):
-    """A task: parts of the marks that are worth a score of their own."""
-
-    def slices(self, marks: Columns) -> Iterator[tuple[Any, Any, Columns]]:
-        """(by what, which part, its marks)."""
-        ...
-
-
-@runtime_checkable
-class Calibrates(Protocol):
-    """A task: learns from the validation rows when its answers are to be trusted, once the net is fitted; kept in the net's buffers."""
-
-    def calibrate(self, net: nn.Module, marks: Columns) -> None:
-        """The marks are those of the validation rows by this net; of the same marks always the same."""
-        ...
-
-
-@runtime_checkable
-class Illustrates(Protocol):
-    """A task: what the report shows of judged examples, beside their scores."""
-
-    def illustrate(self, net: nn.Module, examples: Columns, marks: Columns) -> dict[str, Any]:
-        """Parts of the report by their names; `examples` and `marks` go together row by row."""
-        ...
-
-
-@runtime_checkable
-class Errs(Protocol):
-    """A task whose answers are more than a label or a number: what it got wrong, as a report shows it."""
-
-    def mistakes(self, marks: Columns, most: int) -> list[tuple[int, Any, Any, float | None]]:
-        """(place among the marks, what was right, what was said, how sure it was), the worst first."""
-        ...
-
-
-@runtime_checkable
-class Glances(Protocol):
-    """A task whose answers are dear: what of the validation examples judges the network between its steps."""
-
-    def glance(self, examples: Columns, metric: str) -> Columns:
-        """The same each time; once the network is finished all are judged."""
-        ...
-
-
-@runtime_checkable
-class Streams(Protocol):
-    """A task: answers piece by piece."""
-
-    def stream(self, net: nn.Module, batch: Any, draw: Draw) -> Iterator[pl.DataFrame]:
-        """Frames that, put together, are the answer."""
-        ...
-
-
-@runtime_checkable
-class Speaks(Protocol):
-    """A task that streams token by token: many answers can be said beside each other, a step of the net for all of them."""
-
-    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Any:
-        """Where they are said: `add` a prompt under the task's `config.generation`, `step` while `busy`, `cancel`; see `generating.slots`."""
-        ...
-
-    def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
-        """Tokens of each row as a prompt, however long."""
-        ...
-
-
-@runtime_checkable
-class Acts(Protocol):
-    """A task without rows: what to learn from, and its marks."""
-
-    def play(self, net: nn.Module, draw: Draw) -> tuple[Any, Columns]:
-        """One batch of experience, a pure function of the net and the draw."""
-        ...
-
-
-@runtime_checkable
-class Climbs(Protocol):
-    """A task: the same task under other models, cheapest first; the ladder of baselines, and what `auto` chooses from."""
-
-    def rungs(self) -> tuple[Task, ...]:
-        """Fitted tasks that differ in their model only."""
-        ...
-
-
 def arrange(task: Task, rows: Columns, asked: np.ndarray | None) -> Columns:
     """The task's own arrangement, or the asked rows as they are."""
     if hasattr(task, "arrange"):
@@ -249,3 +126,9 @@ def arrange(task: Task, rows: Columns, asked: np.ndarray | None) -> Columns:
     if asked is None or asked.all():
         return rows if asked is None else replace(rows, rejects=())
     return rows.take(asked.nonzero()[0])
+
+
+def traits_of(task: Any) -> Traits:
+    """What a task, or its class, states of itself."""
+    stated: Traits = getattr(task, "traits", Traits())
+    return stated

@@ -16,6 +16,7 @@ from luban.bundle.attention import Attention, attention_of
 from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
+from luban.capabilities import Asks, spared
 from luban.columns import Reject
 from luban.data.reading import Reading
 from luban.errors import DataError, RecipeError, say, warn
@@ -24,7 +25,7 @@ from luban.evaluation.metrics import find
 from luban.messages import tr
 from luban.predicting import answers_of, marks_of
 from luban.schema import validate
-from luban.task import arrange
+from luban.task import arrange, traits_of
 
 Rows = pl.DataFrame | Iterable[Mapping[str, Any]]
 
@@ -48,7 +49,7 @@ class Model:
     @property
     def asking(self) -> Reading:
         """How files of rows to be answered are read: as `reading`, or as the task has it."""
-        return replace(self.reading, **getattr(self.task, "asking", {}))
+        return replace(self.reading, **traits_of(self.task).asking)
 
     def predict(self, rows: Rows, **settings: Any) -> list[dict[str, Any]]:
         """One answer a row, in order; a row that cannot be read is answered with None and `error`. Raises DataError L201, L226, RecipeError L104.
@@ -62,7 +63,7 @@ class Model:
 
     def answers(self, table: pl.DataFrame, **settings: Any) -> pl.DataFrame:
         """The answers as a table, one row a row of the table where a row is an example."""
-        self.check_columns(table, getattr(self.task, "optional", ()))
+        self.check_columns(table, spared(self.task))
         table = table.drop(self.signature.get("target") or "", strict=False)  # what is asked for can't be at fault
         answers, rejects, kept = answers_of(self.asked(settings), self.net, table)
         if self.signature.get("columns"):
@@ -96,7 +97,7 @@ class Model:
 
     def asked(self, settings: dict[str, Any]) -> Any:
         """The task, some of its settings changed for one question. Raises RecipeError L104, L105."""
-        may = getattr(self.task, "of_answers", ())
+        may = traits_of(self.task).of_answers
         for name in settings:
             if name not in may:
                 raise RecipeError("L104", tr("not a setting of an answer"), where=tr("the question"), received=name, allowed=may)
@@ -139,7 +140,8 @@ class Model:
             what = tr("{n} rows can't be read and are not scored; the first: {reason}", n=len(columns.rejects), reason=first.reason)
             warn("W232", what, where=first.column)
         every = np.ones(len(columns), bool)
-        examples = self.task.questions(columns) if hasattr(self.task, "questions") else arrange(self.task, columns, every)
+        asked: Any = self.task
+        examples = asked.questions(columns) if isinstance(asked, Asks) else arrange(asked, columns, every)
         if not len(examples):
             raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
         warn_of_training_rows(examples, self.fingerprint)
@@ -179,7 +181,7 @@ class Model:
         '<svg …'
         """
         table = as_table(rows)
-        self.check_columns(table, getattr(self.task, "optional", ()))
+        self.check_columns(table, spared(self.task))
         return attention_of(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False))
 
     def explain(self, rows: Rows, *, label: str = "") -> list[dict[str, Any]]:
@@ -191,7 +193,7 @@ class Model:
         {'text': '房', 'start': 0, 'end': 1, 'effect': 0.01, 'log_odds': 0.07}
         """
         table = as_table(rows)
-        self.check_columns(table, getattr(self.task, "optional", ()))
+        self.check_columns(table, spared(self.task))
         return occlusion.explain(self.task, self.net, table.drop(self.signature.get("target") or "", strict=False), label)
 
     def check_columns(self, table: pl.DataFrame, optional: tuple[str, ...] = ()) -> None:

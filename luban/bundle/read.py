@@ -17,6 +17,7 @@ from luban import recipe as recipes
 from luban import strict_json
 from luban.bundle import format as layout
 from luban.bundle import golden, migrations
+from luban.capabilities import columns_read
 from luban.errors import BundleError
 from luban.messages import tr
 from luban.outline import outline
@@ -94,7 +95,7 @@ def task_of(description: dict[str, Any], state: Any, folder: Path) -> Any:
 def signature_of(recipe: recipes.Recipe) -> dict[str, Any]:
     """Columns it reads and their kinds, the target, and what the task reads beside them."""
     signature: dict[str, Any] = {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target}
-    own = getattr(recipe.make_task(), "columns", {})
+    own = columns_read(recipe.make_task())
     return signature | ({"columns": own} if own else {})
 
 

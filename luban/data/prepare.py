@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from luban import memory
+from luban.capabilities import Describes, FindsInputs, FindsSplit, FindsTarget, Uses, columns_read, spared
 from luban.checkpoints.paths import located, named
 from luban.columns import Columns
 from luban.data import store
@@ -133,7 +134,7 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
         if not recipe.inputs:
             raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
         recipe.make_task()
-    optional = getattr(recipe.make_task(), "optional", ())  # a task may do without, or says itself what is missing
+    optional = spared(recipe.make_task())  # a task may do without, or says itself what is missing
     for column in recipe.inputs:
         if column not in table.columns and column not in optional:
             raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
@@ -143,7 +144,7 @@ def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
 def with_target(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     """The recipe with the target that the task finds in such a table, where the recipe names none."""
     task = recipe.make_task()
-    if recipe.target or not hasattr(task, "target_of") or not (found := task.target_of(table)):
+    if recipe.target or not isinstance(task, FindsTarget) or not (found := task.target_of(table)):
         return recipe
     say(tr("target {column}", column=found))
     return replace(recipe, target=found)
@@ -152,7 +153,7 @@ def with_target(recipe: Recipe, table: pl.DataFrame) -> Recipe:
 def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[str, str]:
     """Columns and kinds as the task finds them, where it looks itself, else by what they hold; said aloud."""
     task = recipe.make_task()
-    if hasattr(task, "inputs_of"):
+    if isinstance(task, FindsInputs):
         own: dict[str, str] = task.inputs_of(table)
         for column, kind in own.items():
             say(tr("input {column}: {kind}", column=column, kind=kind))
@@ -168,7 +169,7 @@ def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[st
 def with_split(recipe: Recipe, table: pl.DataFrame) -> Recipe:
     """The recipe with the split that the task makes of such a table, where the recipe leaves it open."""
     task, asked = recipe.make_task(), recipe.split
-    if not hasattr(task, "split_of") or asked.by or asked.group or asked.order:
+    if not isinstance(task, FindsSplit) or asked.by or asked.group or asked.order:
         return recipe
     found = task.split_of(table)
     return replace(recipe, split=replace(asked, by=found.by, group=found.group, order=found.order))
@@ -193,7 +194,7 @@ def own_columns(recipe: Recipe) -> list[str]:
 
 def columns_of(recipe: Recipe) -> dict[str, str]:
     """The same by what they say, such as user and item."""
-    return getattr(recipe.make_task(), "columns", {})
+    return columns_read(recipe.make_task())
 
 
 def splitting_of(recipe: Recipe) -> Splitting:
@@ -237,7 +238,7 @@ def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Pr
 def parts_of(recipe: Recipe, table: pl.DataFrame, given: np.ndarray | None) -> np.ndarray:
     """(N,) the split of each row; rows that happened to nobody, but say what something is, are known from the start."""
     task, split = recipe.make_task(), splitting_of(recipe)
-    about = task.described(table) if hasattr(task, "described") else np.zeros(len(table), bool)
+    about = task.described(table) if isinstance(task, Describes) else np.zeros(len(table), bool)
     settings = {"target": target_of(recipe), "seed": recipe.training.seed}
     if not about.any():
         return divide(table, split, **settings, given=given)
@@ -251,7 +252,7 @@ def parts_of(recipe: Recipe, table: pl.DataFrame, given: np.ndarray | None) -> n
 def examined(recipe: Recipe, table: pl.DataFrame) -> np.ndarray:
     """(N,) rows whose inputs and targets are looked at: not those that only say what something is, unless their columns are the task's own."""
     task = recipe.make_task()
-    apart = hasattr(task, "described") and not own_columns(recipe)
+    apart = isinstance(task, Describes) and not own_columns(recipe)
     about = task.described(table) if apart else np.zeros(len(table), bool)
     return np.ones(len(table), bool) if about.all() else ~about
 
@@ -291,7 +292,8 @@ def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
 
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
     """Columns of the table that the recipe names."""
-    beside = getattr(recipe.make_task(), "beside", ())  # columns that the task's own settings name
+    task = recipe.make_task()
+    beside = task.beside if isinstance(task, Uses) else ()
     wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside, *own_columns(recipe)}
     named = [column for column in table.columns if column in wanted]
     return named if recipe.inputs or target_of(recipe) or own_columns(recipe) else table.columns

@@ -35,7 +35,7 @@ from luban.errors import DataError, say, warn
 from luban.mapped import release
 from luban.messages import tr
 from luban.recipe import Recipe
-from luban.task import arrange
+from luban.task import arrange, traits_of
 
 EXPANSION = {".csv": 8, ".tsv": 8, ".txt": 8, ".tab": 8, ".jsonl": 10, ".ndjson": 10, ".json": 10, ".parquet": 16, ".pq": 16}
 PACKED = 5  # a .gz file's content, over the file
@@ -246,7 +246,7 @@ def split_columns(recipe: Recipe) -> list[str]:
 def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: float, room: int) -> Sample:
     """All rows where a share of the room holds them; else a keyed, uniform sample, and the first training row of every label."""
     share = room * FIT_SHARE / max(1.0, size)
-    if share >= 1 or getattr(recipe.make_task(), "fits_whole", False):
+    if share >= 1 or traits_of(recipe.make_task()).fits_whole:
         return Sample(np.arange(len(parts)), len(parts))
     rows, target = sampled(len(parts), share, key_of(recipe.training.seed + 1, "split")), whole.target_of(recipe)
     if target in table.columns and recipe.task["kind"] == "classification":

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from luban.capabilities import Climbs
 from luban.columns import Columns
 from luban.evaluation.intervals import interval, paired_interval
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.schema import LadderRow, Score
 from luban.predicting import marks_of
 from luban.supervised import is_solved
-from luban.task import Climbs
+from luban.task import traits_of
 
 ONE_ERROR = 0.6827  # share of a normal distribution within one standard error
 CONSTANTS = ("majority", "popularity")
@@ -71,7 +72,7 @@ def candidates(recipe: Any, task: Any) -> list[tuple[Any, Role]]:
 def solved(task: Any) -> bool:
     """Whether the task's model is solved rather than trained; nothing is built."""
     model = getattr(task.config, "model", {})
-    if model.get("pretrained") and getattr(task, "trains_whole", False):
+    if model.get("pretrained") and traits_of(task).trains_whole:
         model = {"adapt": "full"} | model  # here `auto` is no linear head
     return "kind" in model and is_solved(model, getattr(task.config, "inputs", {}))
 

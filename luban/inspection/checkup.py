@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from luban.capabilities import Reads
 from luban.columns import Columns
 from luban.data.accounting import rows_without_target
 from luban.data.checks import Finding, Subject, by_weight, examine
@@ -63,7 +64,7 @@ def check_up(recipe: Recipe, *, suspects: bool) -> CheckUp:
 def encoded(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray) -> tuple[Columns, list[Finding]]:
     """Every row encoded, and what is cut short; of a large table, texts and names by a sample: nothing in them can be at fault."""
     task = recipe.make_task()
-    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs") or hasattr(task, "columns"):
+    if table.height <= MOST_ENCODED or not hasattr(task.config, "inputs") or isinstance(task, Reads):
         task = fitted(task, table, parts)
         rows = task.encode(table)
         return rows, cut_short(rows, task.state)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from luban import energy, memory
+from luban.capabilities import Glances
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, name_of
@@ -25,7 +26,6 @@ from luban.planning.memory import resident
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
-from luban.task import Glances
 from luban.training.budget import amount_of, batch_size_of, epochs_of
 from luban.training.device import use_threads
 from luban.training.loop import suggested_epochs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from luban.capabilities import Describes
 from luban.columns import Columns
 from luban.data.prepare import Prepared, build, open_source, splitting_of, target_of
 from luban.data.source import Source
@@ -63,7 +64,7 @@ def parts_of(recipe: Recipe, source: Source) -> list[np.ndarray]:
     if labels is not None and isinstance(labels.dtype, pl.List):
         labels = None
     task = recipe.make_task()
-    known = task.described(source.table) if hasattr(task, "described") else np.zeros(len(source.table), bool)  # in every fold
+    known = task.described(source.table) if isinstance(task, Describes) else np.zeros(len(source.table), bool)  # in every fold
     fold = np.full(len(known), -1)
     fold[~known] = folds(int((~known).sum()), recipe.evaluation.folds, labels, seed)
     out = []

@@ -12,6 +12,7 @@ import torch
 
 from luban import memory
 from luban import recipe as recipes
+from luban.capabilities import Calibrates, Glances
 from luban.columns import Columns
 from luban.data.prepare import Heard, Prepared, as_prepared, prepare
 from luban.errors import RecipeError, say, warn
@@ -33,7 +34,6 @@ from luban.run.report import report_of
 from luban.run.sizing import sized
 from luban.run.spending import Spending
 from luban.run.unused import warn_unused
-from luban.task import Calibrates, Glances
 from luban.training.capacity import check_capacity
 from luban.training.checkpoints import checkpoints
 from luban.training.device import use_threads

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 import luban
+from luban.capabilities import Errs, Illustrates, Slices
 from luban.columns import Columns
 from luban.data.prepare import ROW, Prepared, splitting_of
 from luban.evaluation.calibration import reliability
@@ -24,7 +25,6 @@ from luban.evaluation.verdict import verdict
 from luban.messages import both
 from luban.recipe import Recipe
 from luban.run.folder import environment
-from luban.task import Errs, Illustrates, Slices
 from luban.training.log import curves
 
 MOST_WRONG = 24

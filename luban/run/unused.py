@@ -8,6 +8,7 @@ from typing import Any
 from luban.errors import warn
 from luban.messages import tr
 from luban.recipe import Recipe
+from luban.task import traits_of
 
 OF_ALL = ("seed", "budget", "threads", "memory")  # of [training], what matters to a solved model too
 OF_OPTIMIZER = {"momentum": ("sgd", "muon")}  # settings that only some optimizers have
@@ -18,7 +19,7 @@ def warn_unused(recipe: Recipe, task: Any, *, solved: bool) -> None:
     training = changed(recipe.training)
     if solved:
         unused = [f"training.{name}" for name in training if name not in OF_ALL]
-        unused += [f"task.{name}" for name in changed(task.config) if name in getattr(task, "of_networks", ())]
+        unused += [f"task.{name}" for name in changed(task.config) if name in traits_of(task).of_networks]
         what = tr("{model} is solved, not stepped: {settings} have no effect", model=recipe.model["kind"], settings=", ".join(unused))
     else:
         unused = [f"training.{name}" for name, users in OF_OPTIMIZER.items() if name in training and recipe.training.optimizer not in users]

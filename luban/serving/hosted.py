@@ -17,6 +17,7 @@ from luban import strict_json
 from luban.bundle import golden
 from luban.bundle.format import MANIFEST
 from luban.bundle.model import Model, load
+from luban.capabilities import spared
 from luban.errors import BundleError, DataError, RecipeError, warn
 from luban.messages import said, tr
 from luban.predicting import answers_to
@@ -53,7 +54,7 @@ class Opened:
     @property
     def optional(self) -> frozenset[str]:
         """Columns that a row can do without."""
-        return frozenset((*self.model.signature.get("columns", {}).values(), *getattr(self.model.task, "optional", ())))
+        return frozenset((*self.model.signature.get("columns", {}).values(), *spared(self.model.task)))
 
 
 def open_version(folder: Path) -> Opened:

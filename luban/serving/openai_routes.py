@@ -18,6 +18,7 @@ from luban.serving.hosted import Hosted
 from luban.serving.routes import to_response
 from luban.serving.rows import Wrong, check_characters, hold
 from luban.serving.spoken import ChatShape, TextShape, spoken
+from luban.task import traits_of
 
 HARMLESS = {"user", "metadata", "store", "safety_identifier", "prompt_cache_key"}  # they change no answer
 NEUTRAL = {
@@ -89,7 +90,7 @@ def kind_of(value: Any) -> Any:
 def column_of(hosted: Hosted, kind: str, what: Any) -> str:
     """The only column a prompt or messages can stand in. Raises RequestError L617."""
     task = hosted.opened.model.task
-    any_column = kind == "messages" and getattr(task, "converses", False)
+    any_column = kind == "messages" and traits_of(task).converses
     found = [name for name, found in hosted.inputs.items() if any_column or kind in (found, name)]
     if len(found) != 1 or not hasattr(task, "stream"):
         raise problems.unable(what)

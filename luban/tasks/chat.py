@@ -29,7 +29,7 @@ from luban.language.template import Template
 from luban.layers import lora
 from luban.messages import tr
 from luban.schema import validate
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 from luban.tokenizing import tokenizer
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Chat(Speaking):
 
     split = Split(by="random")
     metrics = ("nats_per_token", "perplexity", "bits_per_byte")
-    converses = True  # its column may hold a conversation, whatever it is called
+    traits = Traits(converses=True)
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:

@@ -24,7 +24,7 @@ from luban.kinds.tags import Tags
 from luban.messages import tr
 from luban.schema import validate
 from luban.supervised import TARGET
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -79,7 +79,7 @@ class Classification:
         weights: tuple[Annotated[float, Ge(0)], ...] | None
 
     split = Split(by="stratified")
-    of_networks = ("loss", "label_smoothing")  # settings that a solved model has no use for
+    traits = Traits(of_networks=("loss", "label_smoothing"))
     metrics = ("accuracy", "micro_f1", "macro_f1", "auc", "log_loss", "ece")
 
     def __init__(self, config: Config, state: Any = None) -> None:

@@ -24,7 +24,7 @@ from luban.errors import DataError, RecipeError
 from luban.kinds.text import Text
 from luban.messages import tr
 from luban.schema import validate
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -91,10 +91,7 @@ class DocumentAnswering:
         "not_found_accuracy",
         "answer_ece",
     )
-    reading: dict[str, Any] = {"text": "passage"}
-    asking: dict[str, Any] = {"text": "table"}
-    of_answers = ("k", "form", "least")
-    fits_whole = True  # a passage that a sample lacks could not be found
+    traits = Traits(reading={"text": "passage"}, asking={"text": "table"}, of_answers=("k", "form", "least"), fits_whole=True)
 
     def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state

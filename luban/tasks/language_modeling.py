@@ -6,7 +6,7 @@ B batch, T tokens of a row, V tokens known.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ from luban.language.packing import Packing, pack
 from luban.language.speaking import PROMPT, Batch, Speaking, named
 from luban.messages import tr
 from luban.schema import validate
-from luban.task import Split
+from luban.task import Split, Traits
 from luban.tokenizing import tokenizer
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class LanguageModeling(Speaking):
         architecture: dict[str, Any] | None
 
     split = Split(by="random")
-    reading: ClassVar[dict[str, Any]] = {"text": "file"}
-    asking: ClassVar[dict[str, Any]] = {"text": "line"}  # how a file of prompts is read
+    traits = Traits(reading={"text": "file"}, asking={"text": "line"})  # a line of a file of prompts is a prompt
     metrics = ("bits_per_byte", "nats_per_token", "perplexity")
 
     @staticmethod

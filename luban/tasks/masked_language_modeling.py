@@ -23,7 +23,7 @@ from luban.draw import mix
 from luban.errors import RecipeError
 from luban.messages import tr
 from luban.schema import validate
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 from luban.tokenizing import subwords
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class MaskedLanguageModeling:
         inputs: dict[str, dict[str, Any]]
 
     split = Split(by="random")
-    trains_whole = True  # a pretrained model is never only read from
+    traits = Traits(trains_whole=True)
     metrics = ("nats_per_token", "masked_accuracy", "perplexity")
 
     def __init__(self, config: Config, state: Any = None) -> None:

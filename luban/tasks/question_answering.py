@@ -26,7 +26,7 @@ from luban.errors import RecipeError
 from luban.kinds.text import Text
 from luban.messages import tr
 from luban.schema import validate
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 from luban.tokenizing import subwords
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class QuestionAnswering:
         inputs: dict[str, dict[str, Any]]
 
     split = Split(by="random")
-    trains_whole = True  # a pretrained model is never only read from
+    traits = Traits(trains_whole=True)
     metrics = ("answer_f1", "exact_match", "has_answer_f1", "no_answer_accuracy", "answer_ece")
 
     def __init__(self, config: Config, state: Any = None) -> None:

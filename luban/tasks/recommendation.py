@@ -26,7 +26,7 @@ from luban.recommending.net import Recommending, SolvedRecommending
 from luban.roles import Sizes
 from luban.schema import validate
 from luban.supervised import model_config
-from luban.task import Loss, Pool, Split
+from luban.task import Loss, Pool, Split, Traits
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -94,8 +94,7 @@ class Recommendation:
         "ndcg_at_10", "recall_at_10", "precision_at_10", "hit_rate_at_10", "mrr_at_10", "map_at_10",
         "coverage_at_10", "novelty_at_10", "popularity_bias_at_10", "diversity_at_10",
     )  # fmt: skip
-    of_answers = ("k", "reasons", "diversity", "only", "without", "find")  # settings that may be given anew with each question
-    fits_whole = True  # an id that a sample lacks would be a stranger
+    traits = Traits(of_answers=("k", "reasons", "diversity", "only", "without", "find"), fits_whole=True)
 
     def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state

@@ -21,7 +21,7 @@ from luban.kinds.number import Number
 from luban.messages import tr
 from luban.schema import validate
 from luban.supervised import TARGET
-from luban.task import Loss, Split
+from luban.task import Loss, Split, Traits
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -64,7 +64,7 @@ class Regression:
         target: dict[str, Any]
 
     split = Split(by="random")
-    of_networks = ("loss",)  # settings that a solved model has no use for
+    traits = Traits(of_networks=("loss",))
     metrics = ("rmse", "mae", "r2")
 
     def __init__(self, config: Config, state: Any = None) -> None:

@@ -24,7 +24,7 @@ from luban.kinds.category import Category
 from luban.messages import tr
 from luban.schema import validate
 from luban.supervised import TARGET
-from luban.task import Loss, Pool, Split
+from luban.task import Loss, Pool, Split, Traits
 
 if TYPE_CHECKING:
     from luban.draw import Draw
@@ -77,7 +77,7 @@ class TextEmbedding:
         target: dict[str, Any]
 
     split = Split(by="random")
-    trains_whole = True  # a pretrained model is never only read from
+    traits = Traits(trains_whole=True)
     metrics = ("retrieval_at_1", "retrieval_at_10", "retrieval_mrr")
 
     def __init__(self, config: Config, state: Any = None) -> None:

@@ -6,7 +6,7 @@ B rows, S tokens of a source, T of an answer, V tokens known. A tag before the s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -28,7 +28,7 @@ from luban.rewriting.segmenting import form_of
 from luban.rewriting.windows import begins_of, cut, ends_of
 from luban.roles import Vocabulary
 from luban.schema import validate
-from luban.task import Split
+from luban.task import Split, Traits
 from luban.tokenizing import tokenizer
 from luban.tokenizing.tokenizer import Tokenizer
 
@@ -94,8 +94,7 @@ class TextToText(Answering):
         form: Literal["13a", "zh"]
 
     split = Split(by="random")
-    of_answers: ClassVar[tuple[str, ...]] = ("generation",)
-    of_networks: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    traits = Traits(of_answers=("generation",), of_networks=("label_smoothing",))
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from luban.capabilities import Bounds
 from luban.errors import RecipeError
 from luban.memory import available
 from luban.messages import tr
@@ -19,7 +20,7 @@ def check_capacity(task: Any) -> None:
         needed = sum(p.nbytes for p in net.parameters()) * COPIES + sum(b.nbytes for b in net.buffers())
     except RuntimeError as error:  # more elements than torch can count
         raise too_large(str(error)[:80]) from error
-    if hasattr(task, "check_capacity"):
+    if isinstance(task, Bounds):
         task.check_capacity(available())
     if needed > (most := available()):
         raise too_large(tr("{needed:.3g} GB of {most:.3g} GB", needed=needed / 1e9, most=most / 1e9))

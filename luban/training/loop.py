@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luban.capabilities import Remembers, Starts
 from luban.columns import Columns
 from luban.data.sampler import Position, Sampler
 from luban.draw import Draw
 from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
-from luban.task import Starts
 from luban.training import budget, checkpoints, compiling, device, recovery
 from luban.training.distributed import agree, in_turn, is_first, share, world
 from luban.training.log import Log
@@ -63,7 +63,7 @@ class Trainer:
         """The net as it begins."""
         torch.manual_seed(self.settings.seed)
         net = fresh(self.task)
-        if hasattr(self.task, "remember"):
+        if isinstance(self.task, Remembers) and self.examples is not None:
             self.task.remember(net, self.examples)
         return net.to(self.device)
 

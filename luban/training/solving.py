@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from luban.capabilities import Remembers, Weighs
 from luban.columns import Columns
 from luban.draw import Draw, key_of, sampled
 from luban.errors import warn
 from luban.mapped import release
 from luban.messages import tr
-from luban.task import Weighs
 from luban.training import checkpoints
 
 BATCH = 2048
@@ -64,7 +64,7 @@ def solve(
     begun = time.monotonic()
     passes = affordable(task, net, examples, seed, room)
     rows = len(examples) if passes.rows is None else len(passes.rows)
-    if hasattr(task, "remember"):
+    if isinstance(task, Remembers):
         task.remember(net, examples)
     with torch.no_grad():
         for share in net.solve(passes):  # type: ignore[operator,union-attr]

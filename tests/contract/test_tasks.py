@@ -36,6 +36,7 @@ from cases import (
 from torch import nn
 
 from luban import catalog
+from luban.capabilities import Solves
 from luban.columns import Columns
 from luban.data.prepare import prepare as prepare_files
 from luban.data.splits import TEST, TRAIN
@@ -45,7 +46,6 @@ from luban.evaluation.metrics import find
 from luban.predicting import answers_of, marks_of
 from luban.recipe import parse
 from luban.schema import validate
-from luban.task import Solves
 from luban.training.loop import Trainer
 
 every = pytest.mark.parametrize("case", CASES.values(), ids=str)
