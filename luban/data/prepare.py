@@ -6,13 +6,11 @@ What was prepared is kept beside the runs, keyed by data, recipe and code; a sec
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,19 +19,18 @@ import numpy as np
 import polars as pl
 
 from luban import memory
-from luban.capabilities import Describes, FindsInputs, FindsSplit, FindsTarget, Uses, columns_read, spared
-from luban.checkpoints.paths import located, named
+from luban.capabilities import Describes
 from luban.columns import Columns
 from luban.data import store
 from luban.data.checks import Finding, checks
-from luban.data.inference import guess
-from luban.data.reading import read
+from luban.data.completing import columns_of, divided_as, open_source, own_columns, splitting_of, target_of, used_columns
+from luban.data.memo import digest, recipe_key, remember, remembered
 from luban.data.source import Source
-from luban.data.splits import NAMES, ORDERED, TRAIN, Splitting, divide
+from luban.data.splits import NAMES, TRAIN, divide
 from luban.errors import DataError, logger, say, warn
-from luban.files import flush, put, sweep, write_whole
+from luban.files import flush, put, sweep
 from luban.messages import tr
-from luban.recipe import Recipe, to_dict
+from luban.recipe import Recipe
 from luban.task import arrange
 
 if TYPE_CHECKING:
@@ -43,16 +40,6 @@ SAID_BY_TASK = ("W248",)
 MOST_WARNINGS = 1000
 CONTENT = 0.25  # of the room, for the prepared arrays; more is mapped from the disk
 ROW = "\x00row"  # no column of a user has this name
-PREPARING = (
-    "kinds/*.py",
-    "tasks/*.py",
-    "data/**/*.py",
-    "tokenizing/*.py",
-    "language/*.py",
-    "recommending/*.py",
-    "supervised.py",
-    "columns.py",
-)
 
 
 @dataclass(frozen=True)
@@ -109,100 +96,6 @@ class Heard(logging.Handler):
         facts = getattr(record, "luban", None)
         if facts and facts not in self.warnings and len(self.warnings) < MOST_WARNINGS:
             self.warnings.append(facts)
-
-
-def open_source(recipe: Recipe) -> tuple[Source, Recipe]:
-    """Read the data; where the recipe names no inputs, infer them and say so."""
-    used = [*recipe.inputs, target_of(recipe), *own_columns(recipe)] if recipe.inputs else None
-    source = read(recipe.data, recipe.reading, base=recipe.base, used=[name for name in used if name] if used else None)
-    return source, complete(recipe, source.table)
-
-
-def complete(recipe: Recipe, table: pl.DataFrame) -> Recipe:
-    """The recipe with its inputs, said aloud where they were inferred. Raises DataError L201, L225."""
-    target = target_of(recipe)
-    if target and target not in table.columns:
-        raise DataError("L201", tr("no such column"), where="recipe.toml: target", received=target, allowed=table.columns)
-    for role, column in columns_of(recipe).items():
-        if column not in table.columns:
-            fix = tr("write down which column it is: {example}", example=f'{role} = "…"')
-            raise DataError(
-                "L201", tr("no such column"), where=f"recipe.toml: task.{role}", received=column, allowed=table.columns, fix=fix
-            )
-    if not recipe.inputs and not own_columns(recipe):
-        recipe = replace(recipe, inputs={column: {"kind": kind} for column, kind in inferred(recipe, table, target).items()})
-        if not recipe.inputs:
-            raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", fix=tr("name the inputs under [inputs]"))
-        recipe.make_task()
-    optional = spared(recipe.make_task())  # a task may do without, or says itself what is missing
-    for column in recipe.inputs:
-        if column not in table.columns and column not in optional:
-            raise DataError("L201", tr("no such column"), where=f"recipe.toml: inputs.{column}", received=column, allowed=table.columns)
-    return with_split(with_target(recipe, table), table)
-
-
-def with_target(recipe: Recipe, table: pl.DataFrame) -> Recipe:
-    """The recipe with the target that the task finds in such a table, where the recipe names none."""
-    task = recipe.make_task()
-    if recipe.target or not isinstance(task, FindsTarget) or not (found := task.target_of(table)):
-        return recipe
-    say(tr("target {column}", column=found))
-    return replace(recipe, target=found)
-
-
-def inferred(recipe: Recipe, table: pl.DataFrame, target: str | None) -> dict[str, str]:
-    """Columns and kinds as the task finds them, where it looks itself, else by what they hold; said aloud."""
-    task = recipe.make_task()
-    if isinstance(task, FindsInputs):
-        own: dict[str, str] = task.inputs_of(table)
-        for column, kind in own.items():
-            say(tr("input {column}: {kind}", column=column, kind=kind))
-        return own
-    found = guess(table, target)
-    for column, kind in found.inputs.items():
-        say(tr("input {column}: {kind} ({why})", column=column, kind=kind, why=found.why[column]))
-    for column, why in found.ignored.items():
-        say(tr("left out {column}: {why}", column=column, why=why))
-    return found.inputs
-
-
-def with_split(recipe: Recipe, table: pl.DataFrame) -> Recipe:
-    """The recipe with the split that the task makes of such a table, where the recipe leaves it open."""
-    task, asked = recipe.make_task(), recipe.split
-    if not isinstance(task, FindsSplit) or asked.by or asked.group or asked.order:
-        return recipe
-    found = task.split_of(table)
-    return replace(recipe, split=replace(asked, by=found.by, group=found.group, order=found.order))
-
-
-def as_prepared(recipe: Recipe, prepared: Prepared) -> Recipe:
-    """The recipe with what was inferred from the data."""
-    found = prepared.recipe.split
-    split = replace(recipe.split, by=found.by, group=found.group, order=found.order)
-    return replace(recipe, inputs=prepared.recipe.inputs, target=prepared.recipe.target, split=split)
-
-
-def target_of(recipe: Recipe) -> str | None:
-    """The target column."""
-    return recipe.target or None
-
-
-def own_columns(recipe: Recipe) -> list[str]:
-    """Columns that the task reads beside its inputs."""
-    return list(columns_of(recipe).values())
-
-
-def columns_of(recipe: Recipe) -> dict[str, str]:
-    """The same by what they say, such as user and item."""
-    return columns_read(recipe.make_task())
-
-
-def splitting_of(recipe: Recipe) -> Splitting:
-    """The recipe's split; what it leaves out, as the task has it."""
-    default, asked = recipe.make_task().split, recipe.split
-    by = asked.by or ("last" if asked.group and asked.order else "random" if asked.group else "time" if asked.order else default.by)
-    group = asked.group or (default.group if by == default.by or by in ("last", "last_one", "ratio") else None)
-    return replace(asked, by=by, group=group, order=asked.order or (default.order if by in ORDERED else None))
 
 
 def build(recipe: Recipe, source: Source, parts: np.ndarray | None = None) -> Prepared:
@@ -288,15 +181,6 @@ def too_long(shares: dict[str, float], state: Any) -> list[Finding]:
             detail = tr("{share:.0%} of the rows reach {most} tokens or steps; what follows is cut off", share=share, most=most)
             found.append(Finding("W211", "warning", tr("length"), detail, fix, column))
     return found
-
-
-def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
-    """Columns of the table that the recipe names."""
-    task = recipe.make_task()
-    beside = task.beside if isinstance(task, Uses) else ()
-    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside, *own_columns(recipe)}
-    named = [column for column in table.columns if column in wanted]
-    return named if recipe.inputs or target_of(recipe) or own_columns(recipe) else table.columns
 
 
 def select(task: Any, rows: Columns, parts: np.ndarray, part: int) -> Columns:
@@ -396,18 +280,6 @@ def waiting(folder: Path) -> Iterator[None]:
         yield
 
 
-def divided_as(recipe: Recipe) -> dict[str, str | None]:
-    """How the rows were divided, as the recipe has it once it is completed."""
-    return {name: getattr(recipe.split, name) for name in ("by", "group", "order")}
-
-
-def remember(memo: Path, key: str, source: Source, allowed: int | None) -> None:
-    """Which store the recipe's files became, under which allowance if that decided it."""
-    paths = {path for _, path in source.files} | {path.parent for _, path in source.files}
-    known = {"key": key, "memory": allowed, "files": [stat_of(path) for path in sorted(paths)]}
-    write_whole(memo, json.dumps(known).encode())
-
-
 def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Prepared:
     """What was stored; where it was prepared before, its warnings are said again."""
     examples, kept = store.read(folder, int(room * CONTENT))
@@ -417,52 +289,3 @@ def reopen(recipe: Recipe, folder: Path, room: int, *, again: bool = True) -> Pr
         warn(known["code"], known["what"], where=known["where"], fix=known["fix"])
     raw = pl.scan_parquet(sorted(folder.glob("raw*.parquet")))
     return Prepared(recipe, type(task)(task.config, kept["state"]), examples, raw, kept["facts"])
-
-
-def remembered(memo: Path, allowed: int) -> str | None:
-    """The key of the store, if the files it came from are as they were, and the memory if that decided it."""
-    try:
-        known = json.loads(memo.read_text(encoding="utf-8"))
-        unchanged = all(stat_of(Path(path)) == [path, size, time] for path, size, time in known["files"])
-        unchanged = unchanged and known["memory"] in (None, allowed)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return known["key"] if unchanged else None
-
-
-def stat_of(path: Path) -> list[Any]:
-    """Path, size and time of change; of a folder, its time of change."""
-    status = path.stat()
-    return [str(path), 0 if path.is_dir() else status.st_size, status.st_mtime_ns]
-
-
-def recipe_key(recipe: Recipe) -> str:
-    """What of the recipe and the code decides the prepared data."""
-    values = to_dict(recipe)
-    parts: dict[str, Any] = {key: values.get(key) for key in ("task", "data", "target", "inputs", "split", "reading")}
-    if brought := checkpoints_of(recipe):
-        parts["checkpoints"] = brought
-    return digest(json.dumps([parts, recipe.training.seed, str(recipe.base.absolute())], sort_keys=True, default=str), code_version())
-
-
-def checkpoints_of(recipe: Recipe) -> list[str]:
-    """Of each pretrained model, what decides how its columns are encoded, and where it is asked for."""
-    model = located(recipe.model, recipe.base)
-    if model == named(model):
-        return []
-    from luban import pretrained
-
-    return [json.dumps(named(model), sort_keys=True, default=str), *pretrained.fingerprint(model)]
-
-
-@cache
-def code_version() -> str:
-    """A digest of the code that prepares."""
-    root = Path(__file__).parents[1]
-    files = sorted(path for pattern in PREPARING for path in root.glob(pattern))
-    return digest(*(path.read_text(encoding="utf-8") for path in files))
-
-
-def digest(*parts: str) -> str:
-    """A short SHA-256."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -23,6 +23,7 @@ from luban.columns import Columns, Reject
 from luban.data import prepare as whole
 from luban.data import store
 from luban.data.checks import checks
+from luban.data.completing import columns_of, complete, divided_as, own_columns, splitting_of, target_of, used_columns
 from luban.data.growing import GrowingColumns
 from luban.data.inference import SAMPLE
 from luban.data.readers import suffix_of
@@ -98,9 +99,9 @@ def prepare(recipe: Recipe, folder: Path, room: int, check: Callable[[], None], 
     with workbench(folder, DISK * size) as place:
         records = place / "records"
         records.mkdir()
-        used = [name for name in (*recipe.inputs, whole.target_of(recipe), *whole.own_columns(recipe)) if name] if recipe.inputs else None
+        used = [name for name in (*recipe.inputs, target_of(recipe), *own_columns(recipe)) if name] if recipe.inputs else None
         rows, source = spool(recipe.data, recipe.reading, records, block_size(room), base=recipe.base, used=used, check=check)
-        recipe = whole.complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
+        recipe = complete(recipe, rows.empty() if recipe.inputs else glimpse(rows))
         made = stored(recipe, rows, source, place, room, check, heard)
         shutil.rmtree(records)
     seconds = time.monotonic() - begun
@@ -203,12 +204,12 @@ def build(
     narrow = [name for name in split_columns(recipe) if name in rows.schema and not rows.schema[name].is_nested()]
     source = replace(source, table=rows.narrow(narrow)) if narrow else source
     parts = whole.parts_of(recipe, source.table, source.splits)
-    names = whole.used_columns(recipe, rows.empty())
+    names = used_columns(recipe, rows.empty())
     sample = sample_of(recipe, source.table, parts, rows.bytes * len(names) / len(rows.schema), room)
     table = rows.take(sample.rows, names)
     kinds = {column: section["kind"] for column, section in recipe.inputs.items()}
-    own = whole.columns_of(recipe)
-    findings = checks(table, kinds, whole.target_of(recipe), parts[sample.rows], recipe.task["kind"], own=own)
+    own = columns_of(recipe)
+    findings = checks(table, kinds, target_of(recipe), parts[sample.rows], recipe.task["kind"], own=own)
     for finding in findings:
         if not whole.is_known(finding, recipe):
             finding.emit()
@@ -232,15 +233,15 @@ def build(
         "state": task.state,
         "inputs": recipe.inputs,
         "target": recipe.target,
-        "split": whole.divided_as(recipe),
+        "split": divided_as(recipe),
     }
 
 
 def split_columns(recipe: Recipe) -> list[str]:
     """Columns that the split and the counts of labels look at."""
-    split, target = whole.splitting_of(recipe), whole.target_of(recipe)
+    split, target = splitting_of(recipe), target_of(recipe)
     labels = target if split.by == "stratified" or recipe.task["kind"] == "classification" else None
-    return [name for name in dict.fromkeys((labels, split.group, split.order, *whole.own_columns(recipe))) if name]
+    return [name for name in dict.fromkeys((labels, split.group, split.order, *own_columns(recipe))) if name]
 
 
 def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: float, room: int) -> Sample:
@@ -248,7 +249,7 @@ def sample_of(recipe: Recipe, table: pl.DataFrame, parts: np.ndarray, size: floa
     share = room * FIT_SHARE / max(1.0, size)
     if share >= 1 or traits_of(recipe.make_task()).fits_whole:
         return Sample(np.arange(len(parts)), len(parts))
-    rows, target = sampled(len(parts), share, key_of(recipe.training.seed + 1, "split")), whole.target_of(recipe)
+    rows, target = sampled(len(parts), share, key_of(recipe.training.seed + 1, "split")), target_of(recipe)
     if target in table.columns and recipe.task["kind"] == "classification":
         rows = np.union1d(rows, first_of_each(table[target], parts))
     what = tr(

@@ -13,7 +13,8 @@ from luban.columns import Columns
 from luban.data.accounting import rows_without_target
 from luban.data.checks import Finding, Subject, by_weight, examine
 from luban.data.checks.finding import ok
-from luban.data.prepare import all_rejects, columns_of, cut_short, divided_by, examined, open_source, parts_of, target_of, used_columns
+from luban.data.completing import columns_of, open_source, target_of, used_columns
+from luban.data.prepare import all_rejects, cut_short, divided_by, examined, parts_of
 from luban.data.source import BadRow, Source
 from luban.data.splits import TRAIN
 from luban.errors import DataError

@@ -16,7 +16,8 @@ import polars as pl
 
 from luban import memory
 from luban.data import store
-from luban.data.prepare import Prepared, prepare, recipe_key, remembered
+from luban.data.memo import recipe_key, remembered
+from luban.data.prepare import Prepared, prepare
 from luban.data.readers.parallel import sides
 from luban.data.reading import locate
 from luban.data.source import SPLITS

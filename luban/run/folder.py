@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from luban.data.prepare import code_version
+from luban.data.memo import code_version
 from luban.errors import TrainingError
 from luban.files import part_of, write_whole
 from luban.messages import tr

@@ -11,7 +11,8 @@ import polars as pl
 
 from luban.capabilities import Describes
 from luban.columns import Columns
-from luban.data.prepare import Prepared, build, open_source, splitting_of, target_of
+from luban.data.completing import open_source, splitting_of, target_of
+from luban.data.prepare import Prepared, build
 from luban.data.source import Source
 from luban.data.splits import TEST, TRAIN, Splitting, divide, folds
 from luban.data.streaming import bytes_in_memory

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from luban.data.prepare import Prepared, as_prepared
+from luban.data.completing import as_prepared
+from luban.data.prepare import Prepared
 from luban.energy import Costs, Energy, cpu_seconds
 from luban.errors import LubanError, is_out_of_memory, say
 from luban.evaluation.figures import json_ready

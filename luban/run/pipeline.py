@@ -14,7 +14,8 @@ from luban import memory
 from luban import recipe as recipes
 from luban.capabilities import Calibrates, Glances
 from luban.columns import Columns
-from luban.data.prepare import Heard, Prepared, as_prepared, prepare
+from luban.data.completing import as_prepared
+from luban.data.prepare import Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
 from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
 from luban.evaluation.metrics import Metric, find

@@ -12,7 +12,8 @@ import polars as pl
 import luban
 from luban.capabilities import Errs, Illustrates, Slices
 from luban.columns import Columns
-from luban.data.prepare import ROW, Prepared, splitting_of
+from luban.data.completing import splitting_of
+from luban.data.prepare import ROW, Prepared
 from luban.evaluation.calibration import reliability
 from luban.evaluation.confusion import confusion, per_class
 from luban.evaluation.intervals import paired_interval

@@ -247,7 +247,7 @@ REAL = {
 @pytest.mark.parametrize("name", REAL)
 def test_what_is_claimed_of_real_sets(name: str) -> None:
     from luban import recipe as recipes
-    from luban.data.prepare import open_source
+    from luban.data.completing import open_source
 
     if not (DATA / name).is_file():
         pytest.skip("the set is not there")

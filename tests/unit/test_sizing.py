@@ -20,7 +20,8 @@ RAW = {"task": "classification", "data": "t.csv", "target": "label", "model": {"
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> tuple[Any, Any]:
-    from luban.data.prepare import as_prepared, prepare
+    from luban.data.completing import as_prepared
+    from luban.data.prepare import prepare
 
     Classification.demo(None, 300, 0).write_csv(tmp_path / "t.csv")  # type: ignore[arg-type]
     recipe = parse(RAW | {"training": {"budget": "20 s"}}, base=tmp_path)
