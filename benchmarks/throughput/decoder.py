@@ -1,6 +1,6 @@
 """Training steps of a decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
 
-python benchmarks/throughput/decoder.py [--width 384 --layers 6 --heads 6] [--context 256] [--rows 16] [--tokens 256] [--steps 4] [--repeats 3] [--threads 2]
+python benchmarks/throughput/decoder.py [--width 384 --layers 6 --heads 6] [--context 256] [--rows 16] [--tokens 256] [--steps 4] [--repeats 3] [--threads 2] [--compile]
 
 A token of training costs 6 floating-point operations a weight that multiplies (Kaplan et al. 2020, section 2.1), and attention 6·T·D a layer (half
 of 12: what follows is never looked at). The peak is that of a square product of 1024. CPU seconds count, so that other work on the machine does not.
@@ -9,12 +9,14 @@ of 12: what follows is never looked at). The peak is that of a square product of
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 from rates import rate
 
 from luban.language.causal import nats_of
 from luban.models.gpt import Gpt
+from luban.training.compiling import compiled
 
 
 def main() -> None:
@@ -23,16 +25,18 @@ def main() -> None:
     defaults = {"width": 384, "layers": 6, "heads": 6, "context": 256, "rows": 16, "tokens": 256, "steps": 4, "repeats": 3, "threads": 2}
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--compile", action="store_true", help='as `compile = "on"` has it')
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     net = Gpt(Gpt.Config(width=o.width, layers=o.layers, heads=o.heads, context=o.context), o.tokens)
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     tokens = torch.randint(0, o.tokens, (o.rows, o.context + 1))
+    driven: Any = compiled(net, torch.device("cpu")) if o.compile else net
     square = torch.randn(1024, 1024), torch.randn(1024, 1024)
 
     def step() -> None:
         optimizer.zero_grad()
-        total, count = nats_of(net, net.hidden(tokens[:, :-1]), tokens[:, 1:])
+        total, count = nats_of(driven, driven.hidden(tokens[:, :-1]), tokens[:, 1:])
         (total / count).backward()
         optimizer.step()
 

@@ -1,7 +1,7 @@
 """Training steps of an encoder–decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
 
 python benchmarks/throughput/encoder_decoder.py [--width 384 --layers 4 --heads 6] [--source 48 --answer 48] [--rows 48] [--tokens 8000] [--steps 3] [--repeats 3]
-                                        [--threads 2]
+                                        [--threads 2] [--compile]
 
 A token costs 6 floating-point operations a weight that multiplies it (Kaplan et al. 2020, section 2.1): keys and values of the look at the source
 count for its tokens, the head for the answer's. Attention costs 12·S·T·D a layer, half where what follows is never looked at. The peak is that of a
@@ -18,6 +18,7 @@ from rates import rate
 
 from luban.language.answering import loss, pairs_of
 from luban.models.encoder_decoder import EncoderDecoder
+from luban.training.compiling import compiled
 
 
 def operations(net: EncoderDecoder, source: int, answer: int) -> float:
@@ -39,9 +40,11 @@ def main() -> None:
     defaults = {"width": 384, "layers": 4, "heads": 6, "source": 48, "answer": 48, "rows": 48, "tokens": 8000, "steps": 3, "repeats": 3}
     for name, default in (defaults | {"threads": 2}).items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--compile", action="store_true", help='as `compile = "on"` has it')
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     net = EncoderDecoder(EncoderDecoder.Config(width=o.width, layers=o.layers, heads=o.heads), o.tokens)
+    driven = compiled(net, torch.device("cpu")) if o.compile else net
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     generator = np.random.default_rng(0)
     sides = [[generator.integers(3, o.tokens, length) for _ in range(o.rows)] for length in (o.source, o.answer - 1)]
@@ -50,7 +53,7 @@ def main() -> None:
 
     def step() -> None:
         optimizer.zero_grad()
-        total, count = loss(net, pairs)
+        total, count = loss(driven, pairs)
         (total / count).backward()
         optimizer.step()
 

@@ -136,7 +136,8 @@ def attend(
     mask: broadcast to (B, 1 or H, T, S), bool, True = may be seen, or added to the scores; every token must see one at least.
     """
     groups, steps = q.shape[1] // k.shape[1], q.shape[2]
-    causal, scale = causal and steps > 1, None if scaled else 1.0
+    causal = causal if steps > 1 else False  # never a symbol, over which a compiler would break the graph
+    scale = None if scaled else 1.0
     if groups > 1 and steps == 1 and (mask is None or mask.shape[1] == 1):
         # one token asks: the heads of a group are the rows of one product, and no key is copied
         grouped = q.reshape(q.shape[0], k.shape[1], groups, -1)  # (B, K, H/K, E)

@@ -51,7 +51,7 @@ def turn(places: Tensor, frequency: Tensor, dtype: torch.dtype) -> Turn:
 
 def rotate(x: Tensor, by: Turn) -> Tensor:
     """(B, T, H, E) -> the same, each pair (x_i, x_{i+E/2}) turned."""
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # a compiler fuses the plain lines itself
         return Turned.apply(x, *by)  # type: ignore[no-any-return]
     first, second = x.chunk(2, dim=-1)
     cosine, sine = (part.to(x.dtype) for part in by)

@@ -57,7 +57,7 @@ class Training:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """`auto`: the network is compiled where more than ten minutes of training are ahead and a trial shows that it pays; needs a C++
+    """`auto`: the network is compiled where more than five minutes of training are ahead and a trial shows that it pays; needs a C++
     compiler. Compiled sums may differ in the last bits."""
     threads: Annotated[int, Gt(0), Le(1024)] | None = None
     """Left out: the cores this process may use, or one where a step is too small to share."""

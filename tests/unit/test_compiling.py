@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, prepare
+from torch import nn
 
 from luban.errors import MachineError
+from luban.language.causal import nats_of
+from luban.models.gpt import Block, Gpt
 from luban.training import compiling
 from luban.training.budget import Purse
 from luban.training.loop import Trainer
@@ -44,6 +47,41 @@ def test_a_compiled_training_is_the_same_training_and_stays_compiled_when_it_goe
     assert resumed.stepper.fast is not None
     assert torch.equal(weights(resumed), weights(fast))
     assert {key.split(".")[0] for key in resumed.finish().state_dict()} == {key.split(".")[0] for key in plain.net.state_dict()}
+
+
+def nats(net: Any, tokens: torch.Tensor) -> torch.Tensor:
+    total, count = nats_of(net, net.hidden(tokens[:, :-1]), tokens[:, 1:])
+    return total / count
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")
+def test_the_blocks_of_a_decoder_are_compiled_as_one_and_move_the_same_weights() -> None:
+    import torch._dynamo as dynamo
+
+    net = Gpt(Gpt.Config(width=16, layers=3, heads=2, context=32), 50).double()
+    twin = compiling.compiled(net, CPU)
+    assert [id(parameter) for parameter in twin.parameters()] == [id(parameter) for parameter in net.parameters()]
+    dynamo.utils.counters.clear()
+    for length in (32, 11, 20):
+        tokens = torch.randint(0, 50, (4, length))
+        found = torch.autograd.grad(nats(twin, tokens), [*net.parameters()])
+        for ours, plain in zip(found, torch.autograd.grad(nats(net, tokens), [*net.parameters()]), strict=True):
+            torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
+    assert dynamo.utils.counters["stats"]["unique_graphs"] == 1  # for three blocks and three lengths, none broken
+
+
+@pytest.mark.parametrize(
+    ("net", "count"),
+    [
+        (Gpt(Gpt.Config(width=16, layers=5, heads=2, context=32), 50), 5),
+        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), 0),
+        (nn.Sequential(nn.Sequential(nn.Linear(4, 4)), nn.ReLU()), 0),
+        (nn.ModuleList([Block(Gpt.Config(width=width)) for width in (12, 24)]), 0),
+    ],
+)
+def test_blocks_are_alike_and_no_single_layers(net: nn.Module, count: int) -> None:
+    assert len(compiling.blocks_of(net)) == count
 
 
 def tried(monkeypatch: pytest.MonkeyPatch, *, plain: float, fast: float, fails: str = "") -> tuple[Callable[[Any], float], list[str]]:
