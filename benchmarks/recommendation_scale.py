@@ -1,9 +1,8 @@
-"""Fit time and memory of iALS and BPR as interactions grow, on generated power-law logs; and the same factorisation by `implicit`.
+"""Fit time and memory of iALS and BPR as interactions grow, on generated power-law logs.
 
     python benchmarks/recommendation_scale.py [--interactions 1e5,1e6,1e7,1e8] [--models ials,bpr] [--factors 64] [--sweeps 3]
 
-Every size runs in a process of its own, so that its peak is its own. Users are a fiftieth of the interactions, items a five-hundredth. `--models ials,implicit` puts the same
-matrix, factors and sweeps through that library, where it is installed; both then name ten items for every user.
+Every size runs in a process of its own, so that its peak is its own. Users are a fiftieth of the interactions, items a five-hundredth.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def ials(histories: Ragged, items: int, options: Any) -> dict[str, float]:
     begun, damping = time.perf_counter(), {"unobserved": 0.3, "penalty": 0.3, "exponent": 0.5}
     item = None
     for _, found in factorise(
-        users, turned, factors=options.factors, sweeps=options.sweeps, block=options.factors, steps=3, scale=0.1, **damping
+        users, turned, factors=options.factors, sweeps=options.sweeps, block=options.factors, steps=2, scale=0.1, **damping
     ):
         item = found
     fitted = time.perf_counter() - begun
@@ -95,22 +94,7 @@ def bpr(histories: Ragged, items: int, options: Any) -> dict[str, float]:
     return {"epoch_s": time.perf_counter() - begun}
 
 
-def theirs(histories: Ragged, items: int, options: Any) -> dict[str, float]:
-    """`implicit`'s alternating least squares on the same matrix."""
-    from implicit.als import AlternatingLeastSquares  # codespell:ignore als
-    from scipy.sparse import csr_matrix
-
-    starts = np.r_[histories.starts, len(histories.values)]
-    users = csr_matrix((np.ones(len(histories.values), np.float32), histories.values, starts), shape=(len(histories), items))
-    model = AlternatingLeastSquares(factors=options.factors, iterations=options.sweeps, num_threads=torch.get_num_threads(), random_state=0)
-    begun = time.perf_counter()
-    model.fit(users, show_progress=False)
-    fitted, begun = time.perf_counter() - begun, time.perf_counter()
-    model.recommend(np.arange(len(histories)), users, N=10)
-    return {"fit_s": fitted, "ten_s": time.perf_counter() - begun}
-
-
-RUNS = {"ials": ials, "bpr": bpr, "implicit": theirs}
+RUNS = {"ials": ials, "bpr": bpr}
 
 
 def main() -> None:

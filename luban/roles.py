@@ -213,7 +213,7 @@ class Recommender(Protocol):
         ...
 
     def score(self, query: Any, start: int, stop: int) -> Tensor:
-        """(B, stop - start) scores of the items from `start`; a user's never depend on the others."""
+        """(B, stop - start) scores of the items from `start`, which the ranking writes over; a user's never depend on the others."""
         ...
 
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:

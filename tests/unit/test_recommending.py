@@ -215,7 +215,7 @@ def ials_loss(x: np.ndarray, left: np.ndarray, right: np.ndarray, unobserved: fl
     return float((np.square(scores - 1) * (x > 0)).sum() + unobserved * np.square(scores).sum() + penalty * ridge)
 
 
-@pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3)])
+@pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3), (5, 1)])
 def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> None:
     x, penalty, unobserved = users(), 0.05, 0.2
     spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
@@ -228,6 +228,35 @@ def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> 
     for _ in range(30):
         moved = left.double().numpy() + rng.normal(0, 0.01, left.shape)
         assert ials_loss(x.toarray(), moved, right.double().numpy(), unobserved, penalty) > least
+
+
+@pytest.mark.parametrize(("unobserved", "penalty", "spread"), [(0.3, 0.3, 1.0), (0.1, 1e-3, 1.0), (1e-2, 1e-2, 30.0)])
+def test_conjugate_gradients_come_to_what_a_direct_solver_finds_in_float64(unobserved: float, penalty: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    dense = (rng.random((23, 61)) < 0.3) * rng.integers(1, 5, (23, 61))
+    dense[5] = 0
+    x = csr_array(dense.astype(np.float32))
+    right = torch.from_numpy(rng.normal(0, np.geomspace(spread, 1, 13), (61, 13)).astype(np.float32))
+    found = fold_in(Spans(x.indptr.astype(np.int64), x.indices, x.data), right, unobserved=unobserved, penalty=penalty, exponent=0.5)
+    other, taken = right.double().numpy(), x.toarray().astype(np.float64)
+    damping = penalty * ((taken > 0).sum(1) + unobserved * 61) ** 0.5
+    matrices = np.einsum("nm,mf,mg->nfg", taken, other, other) + unobserved * other.T @ other + damping[:, None, None] * np.eye(13)
+    exact = np.linalg.solve(matrices, (taken @ other)[..., None])[..., 0]
+    np.testing.assert_allclose(found.numpy(), exact, rtol=2e-4, atol=2e-5 * np.abs(exact).max())
+    assert not found[5].any()
+
+
+def test_few_preconditioned_steps_descend_as_far_as_the_least_squares() -> None:
+    x = users(61, 29)
+    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
+    found = []
+    for steps in (0, 2):
+        torch.manual_seed(0)
+        settings = {"factors": 7, "unobserved": 0.2, "penalty": 0.05, "exponent": 1.0, "block": 7, "steps": steps, "scale": 0.1}
+        right = list(factorise(*spans, sweeps=6, **settings))[-1][1]
+        left = fold_in(spans[0], right, unobserved=0.2, penalty=0.05, exponent=1.0)
+        found.append(ials_loss(x.toarray(), left.double().numpy(), right.double().numpy(), 0.2, 0.05))
+    assert found[1] == pytest.approx(found[0], rel=0.01)
 
 
 def test_a_user_folded_in_does_not_depend_on_the_others() -> None:
