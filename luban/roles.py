@@ -216,6 +216,10 @@ class Recommender(Protocol):
         """(B, stop - start) scores of the items from `start`, which the ranking writes over; a user's never depend on the others."""
         ...
 
+    def vectors_of(self, query: Any) -> tuple[Tensor, Tensor]:
+        """Only where a score is a product of vectors: (B, D) of the users, (I, D) of the items."""
+        ...
+
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) how much an item taken speaks for another; 0 where the model does not say."""
         ...

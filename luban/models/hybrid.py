@@ -108,6 +108,10 @@ class Hybrid(nn.Module):
         """(B, stop - start)"""
         return query[0] @ query[1][start:stop].T
 
+    def vectors_of(self, query: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """(B, D) users and (I, D) items, whose products are the scores."""
+        return query
+
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) what the first, in a history, adds to the score of the second."""
         named, spoken = self.all_vectors()

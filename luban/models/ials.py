@@ -83,6 +83,10 @@ class Ials(nn.Module):
         """(B, stop - start)"""
         return query @ self.item[start:stop].T
 
+    def vectors_of(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) users and (I, D) items, whose products are the scores."""
+        return query, self.item
+
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) cosine of the vectors."""
         return nn.functional.cosine_similarity(self.item[left], self.item[right])

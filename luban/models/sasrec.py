@@ -93,6 +93,10 @@ class Sasrec(nn.Module):
         """(B, stop - start)"""
         return query @ self.item[start:stop].T
 
+    def vectors_of(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) users and (I, D) items, whose products are the scores."""
+        return query, self.item
+
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) cosine of the vectors."""
         return F.cosine_similarity(self.item[left], self.item[right])

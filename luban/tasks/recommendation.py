@@ -74,6 +74,9 @@ class Recommendation:
         """Items that may be named; none = all."""
         without: Annotated[tuple[Id, ...], MaxLen(1_000_000)] = ()
         """Items that are never named."""
+        search: Literal["auto", "exact", "index"] = "auto"
+        """How answers are looked for: `exact` scores every item, `index` those near in a graph (usearch); `auto`: the graph beyond a million items
+        where usearch is installed. Evaluation and filtered answers are always exact."""
         find: Literal["items", "similar_items", "similar_users"] = "items"
         """What is answered: items for a user, items like the last of a history, or users like a user (friends)."""
 
@@ -94,7 +97,7 @@ class Recommendation:
         "ndcg_at_10", "recall_at_10", "precision_at_10", "hit_rate_at_10", "mrr_at_10", "map_at_10",
         "coverage_at_10", "novelty_at_10", "popularity_bias_at_10", "diversity_at_10",
     )  # fmt: skip
-    of_answers = ("k", "reasons", "diversity", "only", "without", "find")  # settings that may be given anew with each question
+    of_answers = ("k", "reasons", "diversity", "only", "without", "find", "search")  # settings that may be given anew with each question
     fits_whole = True  # an id that a sample lacks would be a stranger
 
     def __init__(self, config: Config, state: Any = None) -> None:
