@@ -21,9 +21,12 @@ import torch
 from luban.columns import Columns, Ragged
 from luban.draw import Draw
 from luban.layers.least_squares import Spans, factorise, fold_in
+from luban.predicting import BATCH
 from luban.recommending import batch, ranking
 from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER
 from luban.roles import Sizes
+
+BLOCK = 10_000  # users made at once
 
 
 def generated(count: int, seed: int = 0) -> tuple[Ragged, int]:
@@ -32,10 +35,15 @@ def generated(count: int, seed: int = 0) -> tuple[Ragged, int]:
     lengths = np.minimum(items // 4, 1 + (rng.pareto(1.5, users) * 17).astype(np.int64))
     lengths = np.maximum(1, (lengths * (count / lengths.sum())).astype(np.int64))
     lengths = np.minimum(lengths, items // 4)
-    flat = np.minimum(items - 1, (items * rng.random(lengths.sum(), dtype=np.float32) ** 3).astype(np.int32))
-    owner = np.repeat(np.arange(users, dtype=np.int32), lengths)
-    pair = np.unique(owner.astype(np.int64) * items + flat)
-    return Ragged.of((pair % items).astype(np.int32), np.bincount(pair // items, minlength=users)), items
+    values, distinct, filled = np.empty(lengths.sum(), np.int32), np.zeros(users, np.int64), 0
+    for start in range(0, users, BLOCK):
+        part = lengths[start : start + BLOCK]
+        flat = np.minimum(items - 1, (items * rng.random(part.sum(), dtype=np.float32) ** 3).astype(np.int32))
+        pair = np.unique(np.repeat(np.arange(len(part)), part) * items + flat)
+        values[filled : filled + len(pair)] = pair % items
+        distinct[start : start + BLOCK] = np.bincount(pair // items, minlength=len(part))
+        filled += len(pair)
+    return Ragged.of(values[:filled], distinct), items
 
 
 def spans_of(histories: Ragged, items: int) -> tuple[Spans, Spans]:
@@ -59,9 +67,11 @@ def ials(histories: Ragged, items: int, options: Any) -> dict[str, float]:
     ):
         item = found
     fitted = time.perf_counter() - begun
+    if options.fit_only:
+        return {"fit_s": fitted}
     begun = time.perf_counter()
-    for start in range(0, len(histories), 4096):
-        rows = np.arange(start, min(start + 4096, len(histories)))
+    for start in range(0, len(histories), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(histories)))
         part = Spans(
             np.r_[0, np.cumsum(histories.lengths[rows])], histories.take(rows).flat(), np.ones(histories.lengths[rows].sum(), np.float32)
         )
@@ -104,6 +114,7 @@ def main() -> None:
     parser.add_argument("--models", default="ials,bpr")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--sweeps", type=int, default=3)
+    parser.add_argument("--fit-only", action="store_true", help="name no items for the users")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -129,6 +140,7 @@ def main() -> None:
                 "--sweeps",
                 str(options.sweeps),
                 "--one",
+                *(["--fit-only"] if options.fit_only else []),
             ]
             subprocess.run([sys.executable, __file__, *arguments], check=False)
 

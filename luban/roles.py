@@ -176,6 +176,8 @@ class Sizes:
     content: Any = None  # `inputs(items)`, what describes some items: column -> what its kind's collate gives; None = nothing does
     encoders: tuple[Any, ...] = ()  # of the content, built by the task
     counts: Any = None  # (items,) users of each in the training rows
+    people: Any = None  # `inputs(users)`, what describes some users, as `content` does items
+    people_encoders: tuple[Any, ...] = ()
 
 
 class Histories(Protocol):
@@ -186,6 +188,7 @@ class Histories(Protocol):
     history: Tensor  # (E,) int64 codes of items, oldest first
     amount: Tensor  # (E,) float32, above 0
     owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
+    about: dict[str, Any]  # what a question says of its users, as `Sizes.people` would; {} = nothing
 
     def pad(self, width: int) -> tuple[Tensor, Tensor]:
         """(B, width) the latest items of each history on the right, and which of the places are filled."""
@@ -214,6 +217,10 @@ class Recommender(Protocol):
 
     def score(self, query: Any, start: int, stop: int) -> Tensor:
         """(B, stop - start) scores of the items from `start`, which the ranking writes over; a user's never depend on the others."""
+        ...
+
+    def knows(self, batch: Histories) -> Tensor:
+        """Only where it reads what describes users: (B,) bool, of whom it knows something without a history."""
         ...
 
     def vectors_of(self, query: Any) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 CELLS = 1 << 19  # of gathered factors held at once: 2 MB, what a cache holds
 TINY = 1e-30
-CLOSE, MOST = 1e-5, 200  # of what a row lacked at first, where folding in ends; and steps that it takes at most
+CLOSE, MOST = 1e-6, 200  # of what a row lacked at first, where folding in ends; and steps that it takes at most
 PAIRS, ROWS = 1 << 16, 4096  # stepped together: few enough for a cache, enough to pay for the calls
 
 

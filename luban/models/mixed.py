@@ -24,7 +24,7 @@ from luban.layers.nearest import nearest_to
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
-ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date")
+ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date", "image")
 SIZES = {"tiny": {"factors": 16}, "small": {"factors": 128}, "base": {"factors": 256}}
 
 

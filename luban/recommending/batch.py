@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Batch:
     recall: Tensor  # (B,) bool: what training knows of the user belongs to the history
     positive: Tensor  # (B, P) int64 items drawn from each history, to be told from the rest of it; (B, 0) where none is wanted
     negative: Tensor  # (E,) int64 items the user never met, -1 = none was drawn; (0,) where nothing is learnt
+    about: dict[str, Any] = field(default_factory=dict)  # what a question says of its users, column by column; {} = nothing
 
     @property
     def owner(self) -> Tensor:

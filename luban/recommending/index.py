@@ -7,6 +7,7 @@ B users, I items, D width, K best, W found by the graph.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -54,8 +55,7 @@ def graph_of(model: Any, items: Tensor) -> Any:
 
 def built(items: Tensor) -> Any:
     """Of (I, D) vectors, each lengthened to that of the longest."""
-    from usearch.index import Index
-
+    Index = importlib.import_module("usearch.index").Index
     lengths = items.square().sum(1)
     lacking = (lengths.max() - lengths).clamp(min=0).sqrt()
     graph = Index(ndim=items.shape[1] + 1, metric="l2sq", dtype="f32", connectivity=32, expansion_add=256)

@@ -39,6 +39,8 @@ class Recommending(nn.Module):
         """(B, count) items and their scores, what the user met left out unless it may be repeated; a filter is always searched exactly."""
         query = self.model.query(batch, self.memory)
         bare = batch.lengths == 0
+        if hasattr(self.model, "knows"):
+            bare &= ~self.model.knows(batch)
         common = self.memory.counts / self.memory.counts.max().clamp(min=1)
 
         def score(start: int, stop: int) -> Tensor:
