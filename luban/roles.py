@@ -188,7 +188,12 @@ class Histories(Protocol):
     history: Tensor  # (E,) int64 codes of items, oldest first
     amount: Tensor  # (E,) float32, above 0
     owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
+    sampled: Tensor | None  # (B, S) items drawn for each user, in training where the model asks for some (`drawn`)
     about: dict[str, Any]  # what a question says of its users, as `Sizes.people` would; {} = nothing
+
+    def places(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) where in all histories the latest of each stand, and which of the places are filled."""
+        ...
 
     def pad(self, width: int) -> tuple[Tensor, Tensor]:
         """(B, width) the latest items of each history on the right, and which of the places are filled."""

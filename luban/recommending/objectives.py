@@ -25,9 +25,22 @@ def pairwise(model: Any, batch: Batch) -> Losses:
 
 
 def following(model: Any, batch: Batch) -> Losses:
-    """Of each item of a history the one that follows, among all items: cross entropy, mean over the places."""
-    states, item = model.following(batch)
-    loss = F.cross_entropy(model.logits(states), item, reduction="sum")
+    """Of each item of a history the one that follows, among all items or some drawn: cross entropy, mean over the places.
+
+    The drawn stand for all others: each of S counts as (I - 1) / S of them, its share of the draws taken from its score (log q of even draws;
+    Bengio and Senécal 2008, eq. 9); one that is the item itself is passed over.
+    """
+    states, place = model.following(batch)
+    item, owner = batch.history[place], batch.owner[place]
+    if batch.sampled is None:
+        loss = F.cross_entropy(model.logits(states), item, reduction="sum")
+    else:
+        same = batch.sampled[owner] == item[:, None]
+        count = (~same).sum(1, keepdim=True).clamp(min=1)
+        others = model.against(states, owner, batch.sampled) + ((model.item.shape[0] - 1) / count).log()
+        right = (states * model.item[item]).sum(1, keepdim=True)
+        scores = torch.cat([right, others.masked_fill(same, -torch.inf)], 1)
+        loss = F.cross_entropy(scores, torch.zeros_like(item), reduction="sum")
     yield Loss(loss / max(1, len(item)), len(item))
 
 

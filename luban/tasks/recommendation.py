@@ -230,7 +230,10 @@ class Recommendation:
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Histories and targets; in training an item never met beside each of the history."""
         pairs = model_config(self.config.model).pairs if self.objective == "pool" else 0
-        made = batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs)
+        sampled = 0
+        if self.objective == "next":
+            sampled = catalog.load("models", self.config.model["kind"]).drawn(model_config(self.config.model), self.sizes.items)
+        made = batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs, sampled=sampled)
         return replace(made, about=content.about(examples, self.people)) if self.people else made
 
     @property

@@ -259,6 +259,61 @@ def test_few_preconditioned_steps_descend_as_far_as_the_least_squares() -> None:
     assert found[1] == pytest.approx(found[0], rel=0.01)
 
 
+def told(sampled: int, count: int = 5) -> tuple[object, float, torch.Tensor]:
+    """A SASRec, its loss on some histories, and the gradient of the items."""
+    model = {"kind": "sasrec", "size": "tiny", "loss": "sampled" if sampled else "full", "sampled": max(1, sampled)}
+    config = Recommendation.Config(time="time", model=model)
+    table = Recommendation(config).demo(11 * count, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    examples = task.arrange(task.encode(table), np.ones(len(table), bool))
+    torch.manual_seed(0)
+    net = task.build().eval()
+    loss = next(task.losses(net, task.collate(examples, Draw(0, 0, np.arange(len(examples)), training=True))))
+    loss.value.backward()
+    return net, float(loss.value.detach()), net.model.item.grad
+
+
+def test_a_sampled_softmax_comes_to_the_whole_one_as_more_is_drawn() -> None:
+    _, whole, gradient = told(0)
+    distances = []
+    for sampled in (30, 3000, 60_000):
+        _, loss, slope = told(sampled)
+        distances.append(float((slope - gradient).norm() / gradient.norm()))
+        assert loss == pytest.approx(whole, rel=0.1)
+    assert distances[0] > 3 * distances[1]
+    assert distances[2] < 0.02
+
+
+def test_a_sampled_softmax_by_hand() -> None:
+    net, loss, _ = told(7, count=3)
+    config = Recommendation.Config(time="time", model={"kind": "sasrec", "size": "tiny", "loss": "sampled", "sampled": 7})
+    table = Recommendation(config).demo(33, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    examples = task.arrange(task.encode(table), np.ones(len(table), bool))
+    made = task.collate(examples, Draw(0, 0, np.arange(len(examples)), training=True))
+    weights, states = net.model.item.detach(), net.model.states(made)[0].detach()
+    losses, start = [], 0
+    for user, length in enumerate(made.lengths.tolist()):
+        history = made.history[start : start + length]
+        for at in range(length - 1):
+            state, right = states[user, at - length], history[at + 1]
+            others = [item for item in made.sampled[user].tolist() if item != right]
+            rest = (weights[others] @ state).exp().sum() * (len(weights) - 1) / len(others)
+            score = weights[right] @ state
+            losses.append(-(score - (score.exp() + rest).log()))
+        start += length
+    assert loss == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+
+
+def test_all_items_are_looked_at_while_they_are_few() -> None:
+    from luban.models.sasrec import MOST_FULL, Sasrec
+
+    assert Sasrec.drawn(Sasrec.Config(), MOST_FULL) == 0
+    assert Sasrec.drawn(Sasrec.Config(), MOST_FULL + 1) == Sasrec.Config().sampled
+    assert Sasrec.drawn(Sasrec.Config(loss="full"), 10**7) == 0
+    assert Sasrec.drawn(Sasrec.Config(loss="sampled", sampled=3), 5) == 3
+
+
 def test_a_user_folded_in_does_not_depend_on_the_others() -> None:
     x = users()
     right = torch.randn(17, 5, generator=torch.Generator().manual_seed(0))
@@ -504,7 +559,7 @@ def test_what_a_model_needs_is_said_before_anything_is_read() -> None:
         return caught.value.code
 
     assert refused({"model": "content"}) == "L163"
-    assert refused({"model": "content", "inputs": {"photo": "image"}}) == "L164"
+    assert refused({"model": "content", "inputs": {"photo": "boxes"}}) == "L164"
     assert refused({"model": "mlp"}) == "L109"
     assert refused({"task": {"kind": "recommendation", "user": "a", "item": "a"}}) == "L160"
     assert refused({"task": {"kind": "recommendation", "at_least": 4.0}}) == "L106"
