@@ -99,7 +99,10 @@ class Hybrid(nn.Module):
         return named + known * self.named[items], spoken + known * self.spoken[items]
 
     def pooled(self, batch: Histories, positive: Tensor) -> Tensor:
-        """(B · P, 2 D + 2) of each pair of a user and an item of the history: the rest of the history, the item, its code and log share."""
+        """(B · P, 2 D + 3) float32 of each pair of a user and an item of the history: the rest of the history, the item, its code in two, its log share.
+
+        A float holds no code beyond 2²⁴, so its high and its low 16 bits stand apart.
+        """
         count = len(batch.lengths)
         items, place = torch.unique(torch.cat([batch.history, positive.reshape(-1)]), return_inverse=True)
         named, spoken = self.vectors(items)
@@ -110,8 +113,8 @@ class Hybrid(nn.Module):
         if self.people is not None:
             kept = torch.rand(count, 1, 1) >= self.config.forget if self.training else torch.ones(count, 1, 1)
             rest = rest * kept.to(rest) + self.told(batch)[:, None]
-        facts = torch.stack([positive.to(total), self.log_share[positive].to(total)], 2)
-        return torch.cat([rest, named[asked], facts], 2).flatten(0, 1)
+        facts = torch.stack([(positive >> 16).float(), (positive & 0xFFFF).float(), self.log_share[positive].float()], 2)
+        return torch.cat([rest.float(), named[asked].float(), facts], 2).flatten(0, 1)
 
     def all_vectors(self) -> tuple[Tensor, Tensor]:
         """(I, D) both; kept while no weight changes."""

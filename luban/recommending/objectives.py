@@ -46,9 +46,9 @@ def following(model: Any, batch: Batch) -> Losses:
 
 def pooled(model: Any, batch: Batch) -> Losses:
     """Of each pair's item among the items of the whole step, each score less the log of how often its item is drawn (Yi et al. 2019, eq. 3)."""
-    rows = yield Pool(model.pooled(batch, batch.positive))  # (P, 2 D + 2)
-    width = (rows.shape[1] - 2) // 2
-    item = rows[:, -2].detach()
+    rows = yield Pool(model.pooled(batch, batch.positive))  # (P, 2 D + 3)
+    width = (rows.shape[1] - 3) // 2
+    item = rows[:, -3].detach().long() << 16 | rows[:, -2].detach().long()
     scores = rows[:, :width] @ rows[:, width : 2 * width].T - rows[:, -1].detach()
     same = (item[:, None] == item) & ~torch.eye(len(item), dtype=torch.bool, device=item.device)
     yield Loss(F.cross_entropy(scores.masked_fill(same, -torch.inf), torch.arange(len(item), device=item.device)), len(item))

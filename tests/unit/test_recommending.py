@@ -21,8 +21,9 @@ from luban.layers.least_squares import Spans, factorise, fold_in
 from luban.layers.nearest import nearest, nearest_to
 from luban.predicting import answers_of
 from luban.recipe import parse
-from luban.recommending import batch, catalogue, ids, ranking, variety
+from luban.recommending import batch, catalogue, ids, objectives, ranking, variety
 from luban.recommending.examples import arrange, questions
+from luban.roles import Sizes
 from luban.tasks.recommendation import Recommendation
 
 NAMES = ["u1", "张三", "", "u0", "u-7"]
@@ -54,11 +55,49 @@ def test_strangers_are_told_apart_and_never_known() -> None:
 
 def test_ten_million_ids_need_no_sixteen_bits() -> None:
     """Codes beyond 2¹⁶ and a table that stays small."""
-    names = pl.Series(np.arange(0, 3_000_000, 3))
+    names = pl.Series(np.arange(0, 30_000_000, 3))
     spec = ids.fit(names)
-    assert spec["count"] == 1_000_000
-    assert len(spec["packed"]) < 100_000
-    assert ids.encode(pl.Series([2_999_997]), spec).tolist() == [999_999]
+    assert spec["count"] == 10_000_000
+    assert len(spec["packed"]) < 1_000_000
+    assert ids.encode(pl.Series([29_999_997]), spec).tolist() == [9_999_999]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_codes_beyond_what_a_float_holds_stay_apart_among_the_items_of_a_step(dtype: torch.dtype) -> None:
+    """Two items whose codes differ by one are each other's negatives; two of one code are not."""
+    from luban.models.hybrid import Hybrid
+
+    model = Hybrid(Hybrid.Config(width=3), Sizes(3, 5, 7, counts=np.ones(5, np.int64))).eval()
+    asked = torch.tensor([[2**24], [2**24 + 1], [2**24 + 1]])
+    model.log_share = torch.zeros(1).expand(2**24 + 2)
+    model.vectors = lambda items: (torch.ones(len(items), 3, dtype=dtype), torch.ones(len(items), 3, dtype=dtype))  # type: ignore[method-assign]
+    made = batch.Batch(
+        user=torch.arange(3), lengths=torch.ones(3, dtype=torch.int64), history=asked[:, 0], amount=torch.ones(3), hidden=torch.zeros(0, 2),
+        target=torch.zeros(3, 0), recall=torch.zeros(3, dtype=torch.bool), positive=asked, negative=torch.zeros(0),
+    )  # fmt: skip
+    steps = objectives.pooled(model, made)
+    pool = next(steps)
+    loss = steps.send(pool.values)
+    assert pool.values.dtype == torch.float32
+    assert float(loss.value) == pytest.approx((np.log(3) + 2 * np.log(2)) / 3)  # scores alike: one of three, and twice one of two
+
+
+def test_events_in_any_order_make_the_same_examples() -> None:
+    config = Recommendation.Config(time="time", model={"kind": "ease"})
+    table = Recommendation(config).demo(220, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    made = []
+    for rows in (table.sort("time"), table.sort("time", descending=True), table.sample(fraction=1, shuffle=True, seed=7)):
+        parts = divide(rows, Splitting(by="last", group="user_id", order="time"), target=None, seed=0)
+        examples = task.arrange(task.encode(rows), parts == 2)
+        made.append([(int(user), *history, -1, *target) for user, history, target in zip(
+            examples["user"], lists_of(examples["history"]), lists_of(examples["target"]), strict=True)])  # fmt: skip
+    assert sorted(made[0]) == sorted(made[1]) == sorted(made[2])
+
+
+def lists_of(spans: Ragged) -> list[list[int]]:
+    """Span by span."""
+    return [spans.values[start : start + length].tolist() for start, length in zip(spans.starts, spans.lengths, strict=True)]
 
 
 def test_a_table_that_is_none_is_refused() -> None:
