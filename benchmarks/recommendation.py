@@ -1,6 +1,7 @@
 """Recommendation on MovieLens-100K: each model on five splits, mean and interval; every rating is positive, 8:1:1 of each user at random.
 
     python benchmarks/recommendation.py ml-100k.inter [--models ease,ials,…] [--part validation] [--seeds 5] [--set ease.penalty=500]
+    python benchmarks/recommendation.py ml-100k.inter --split last_one --profile all --models popularity,item_knn,ease,sasrec --seeds 3
 
 Models are fitted on the training rows and score every item; what the user met in training or validation is never named. `--profile training`
 asks with the training rows alone, as papers do; `all` asks with everything before the test rows, as a deployed model would; `--refit` fits on
@@ -36,7 +37,7 @@ METRICS = ("ndcg_at_10", "recall_at_10", "precision_at_10", "mrr_at_10", "map_at
 
 def task_of(model: dict[str, Any], table: pl.DataFrame, parts: np.ndarray) -> Any:
     """Fitted on the training rows."""
-    config = Recommendation.Config(model={"size": "small", **model})
+    config = Recommendation.Config(model={"size": "small", **model}, time="timestamp" if "timestamp" in table.columns else "")
     unfitted = Recommendation(config)
     return Recommendation(config, unfitted.fit(table.filter(pl.Series(parts == TRAIN))))
 
@@ -67,7 +68,8 @@ def fitted(task: Any, train: Columns, validation: Columns, seed: int, training: 
 
 def one(model: dict[str, Any], table: pl.DataFrame, seed: int, options: argparse.Namespace, training: dict[str, Any]) -> dict[str, float]:
     """Scores of one model on one split."""
-    parts = divide(table, Splitting(by="ratio", group="user_id"), target=None, seed=seed)
+    order = {"order": "timestamp"} if options.split == "last_one" else {}
+    parts = divide(table, Splitting(by=options.split, group="user_id", **order), target=None, seed=seed)
     if options.refit:
         parts = np.where(parts == VALIDATION, TRAIN, parts)
     task = task_of(model, table, parts)
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--part", choices=("validation", "test"), default="test")
     parser.add_argument("--profile", choices=("training", "all"), default="training")
+    parser.add_argument("--split", choices=("ratio", "last_one"), default="ratio", help="last_one: each user's very last event tests")
     parser.add_argument("--refit", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="MODEL.KEY=VALUE")

@@ -176,6 +176,8 @@ class Sizes:
     content: Any = None  # `inputs(items)`, what describes some items: column -> what its kind's collate gives; None = nothing does
     encoders: tuple[Any, ...] = ()  # of the content, built by the task
     counts: Any = None  # (items,) users of each in the training rows
+    people: Any = None  # `inputs(users)`, what describes some users, as `content` does items
+    people_encoders: tuple[Any, ...] = ()
 
 
 class Histories(Protocol):
@@ -186,6 +188,12 @@ class Histories(Protocol):
     history: Tensor  # (E,) int64 codes of items, oldest first
     amount: Tensor  # (E,) float32, above 0
     owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
+    sampled: Tensor | None  # (B, S) items drawn for each user, in training where the model asks for some (`drawn`)
+    about: dict[str, Any]  # what a question says of its users, as `Sizes.people` would; {} = nothing
+
+    def places(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) where in all histories the latest of each stand, and which of the places are filled."""
+        ...
 
     def pad(self, width: int) -> tuple[Tensor, Tensor]:
         """(B, width) the latest items of each history on the right, and which of the places are filled."""
@@ -213,7 +221,15 @@ class Recommender(Protocol):
         ...
 
     def score(self, query: Any, start: int, stop: int) -> Tensor:
-        """(B, stop - start) scores of the items from `start`; a user's never depend on the others."""
+        """(B, stop - start) scores of the items from `start`, which the ranking writes over; a user's never depend on the others."""
+        ...
+
+    def knows(self, batch: Histories) -> Tensor:
+        """Only where it reads what describes users: (B,) bool, of whom it knows something without a history."""
+        ...
+
+    def vectors_of(self, query: Any) -> tuple[Tensor, Tensor]:
+        """Only where a score is a product of vectors: (B, D) of the users, (I, D) of the items."""
         ...
 
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import click
 from luban.cli.output import as_json_option, quiet_option, show, table
 from luban.messages import language, tr
 
-EXTRAS = {"openpyxl": ("xlsx", tr("reading .xlsx"))}
+EXTRAS = {"openpyxl": ("xlsx", tr("reading .xlsx")), "usearch": ("index", tr("recommending among millions of items"))}
 
 
 @click.command("doctor", help=tr("Look at this machine: processor, memory, devices, libraries, extras, write access."))

@@ -1,20 +1,26 @@
-"""Alternating least squares over what was taken and, weakly, over all pairs; in blocks of dimensions where there are many.
+"""Alternating least squares over what was taken and, weakly, over all pairs.
 
 Rendle et al. 2021, "Revisiting the performance of iALS on item recommendation benchmarks" (the objective, its regularisation by frequency), and
 Rendle et al. 2021, "iALS++: speeding up matrix factorization with subspace optimization" (the blocks). N rows solved, M others, F factors,
-B rows at once, T longest of them.
+B rows at once, E pairs at once, T the longest of the rows.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 CELLS = 1 << 19  # of gathered factors held at once: 2 MB, what a cache holds
+TINY = 1e-30
+CLOSE, MOST = 1e-6, 200  # of what a row lacked at first, where folding in ends; and steps that it takes at most
+PAIRS, ROWS = 1 << 16, 4096  # stepped together: few enough for a cache, enough to pay for the calls
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,22 @@ class Spans:
             yield order[begin:end], *self.padded(order[begin:end], int(lengths[order[end - 1]]))
             begin = end
 
+    def pieces(self) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """(rows, (B + 1,) starts, (E,) items, (E,) amounts): rows as they stand, as many as allowed."""
+        begin, count = 0, len(self.starts) - 1
+        while begin < count:
+            full = int(np.searchsorted(self.starts, self.starts[begin] + PAIRS, side="right")) - 1
+            end = min(max(full, begin + 1), begin + ROWS, count)
+            part = slice(int(self.starts[begin]), int(self.starts[end]))
+            starts, items = self.starts[begin : end + 1] - part.start, self.items[part].astype(np.int64)
+            yield (
+                slice(begin, end),
+                torch.from_numpy(starts),
+                torch.from_numpy(items),
+                torch.from_numpy(self.amounts[part].astype(np.float32)),
+            )
+            begin = end
+
     def padded(self, rows: np.ndarray, width: int) -> tuple[Tensor, Tensor]:
         """(B, T) items and amounts of some rows."""
         place = self.starts[rows][:, None] + np.arange(width)
@@ -50,18 +72,13 @@ class Spans:
         return torch.from_numpy(items.astype(np.int64)), torch.from_numpy(amounts.astype(np.float32))
 
 
-def sweep(own: Tensor, other: Tensor, spans: Spans, *, unobserved: float, penalty: Tensor, block: int, steps: int = 0) -> None:
-    """Improve every row of `own` (N, F) for fixed `other` (M, F), in place; `penalty` (N,).
-
-    By so many steps of conjugate gradients; without, by blocks of dimensions, of which one of all F is the least squares themselves.
-    """
+def sweep(own: Tensor, other: Tensor, spans: Spans, *, unobserved: float, penalty: Tensor, block: int) -> None:
+    """Improve every row of `own` (N, F) for fixed `other` (M, F), in place, by blocks of dimensions; one of all F is the least squares; `penalty` (N,)."""
     gram = unobserved * (other.T @ other)
-    for rows, items, amounts in spans.chunks(own.shape[1], least=8 if steps else own.shape[1]):
+    for rows, items, amounts in spans.chunks(own.shape[1], least=own.shape[1]):
         index = torch.from_numpy(rows)
         taken = other[items]  # (B, T, F)
-        if steps:
-            own[index] = conjugate(own[index], taken, amounts, gram, penalty[index], steps)
-        elif block >= own.shape[1]:
+        if block >= own.shape[1]:
             own[index] = solved(taken, amounts, gram, penalty[index])
         else:
             own[index] = stepped(own[index], taken, amounts, gram, penalty[index], block)
@@ -75,23 +92,67 @@ def solved(taken: Tensor, amounts: Tensor, gram: Tensor, penalty: Tensor) -> Ten
     return torch.cholesky_solve(weighted.sum(1)[..., None], torch.linalg.cholesky(matrix))[..., 0]
 
 
-def conjugate(own: Tensor, taken: Tensor, amounts: Tensor, gram: Tensor, penalty: Tensor, steps: int) -> Tensor:
-    """(B, F) after some steps from where they stand (Takács, Pilászy and Tikk 2011): time grows with F, not with its square."""
+def approach(
+    own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobserved: float, penalty: Tensor, steps: int, close: float = 0.0
+) -> None:
+    """Improve every row of `own` (N, F) in place by conjugate gradients from where it stands; `usual` (F, F) is about what its pairs and penalty add.
 
-    def applied(x: Tensor) -> Tensor:
-        met = torch.bmm(taken, x[..., None])[..., 0] * amounts
-        return torch.bmm(met[:, None], taken)[:, 0] + x @ gram + penalty[:, None] * x
+    Takács, Pilászy and Tikk 2011, "Applications of the conjugate gradient method for implicit feedback collaborative filtering": time grows with
+    the pairs times F, memory with neither. Preconditioned, so that fewer steps lead as far; they end early where the rest is `close` to nothing.
+    """
+    gram = unobserved * (other.T @ other)
+    nearly = torch.linalg.inv((gram + usual).double()).to(other)
+    for rows, starts, items, amounts in spans.pieces():
+        equations = Equations(other, gram, starts, items, amounts, penalty[rows, None])
+        conjugate(own[rows], equations, nearly, steps=steps, close=close)
 
-    own, rest = own.clone(), torch.bmm(amounts[:, None], taken)[:, 0] - applied(own)
-    way, length = rest.clone(), rest.square().sum(1, keepdim=True)
+
+@dataclass(frozen=True)
+class Equations:
+    """(Σ a h hᵀ + gram + λ I) x = Σ a h of some rows; their matrices are never formed."""
+
+    other: Tensor  # (M, F)
+    gram: Tensor  # (F, F)
+    starts: Tensor  # (B + 1,) int64
+    items: Tensor  # (E,) int64
+    amounts: Tensor  # (E,)
+    penalty: Tensor  # (B, 1)
+
+    @cached_property
+    def pattern(self) -> Tensor:
+        """(B, M) which pairs there are, as torch's own sparse matrix."""
+        shape = len(self.starts) - 1, len(self.other)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")  # said once, of a format that may change
+            return torch.sparse_csr_tensor(self.starts, self.items, torch.zeros_like(self.amounts), size=shape, check_invariants=False)
+
+    def gathered(self, weights: Tensor) -> Tensor:
+        """(B, F) Σ w h of (E,) weights."""
+        settings = {"mode": "sum", "per_sample_weights": weights, "include_last_offset": True}
+        return functional.embedding_bag(self.items, self.other, self.starts, **settings)
+
+    def applied(self, x: Tensor) -> Tensor:
+        """(B, F) the left side."""
+        met = torch.sparse.sampled_addmm(self.pattern, x, self.other.T, beta=0.0, out=self.pattern).values()  # (E,), without a new matrix
+        return self.gathered(met * self.amounts).addmm_(x, self.gram).addcmul_(self.penalty, x)
+
+
+def conjugate(own: Tensor, equations: Equations, nearly: Tensor, *, steps: int, close: float) -> None:
+    """Move `own` (B, F) in place towards the solution; `nearly` (F, F) is about the inverse of each row's matrix."""
+    rest = equations.gathered(equations.amounts) - equations.applied(own)
+    way = near = rest @ nearly
+    length = (rest * near).sum(1, keepdim=True)
+    enough = close**2 * length
     for _ in range(steps):
-        turned = applied(way)
-        far = length / (way * turned).sum(1, keepdim=True).clamp(min=1e-20)
-        own += far * way
-        rest -= far * turned
-        before, length = length, rest.square().sum(1, keepdim=True)
-        way = rest + length / before.clamp(min=1e-20) * way
-    return own
+        turned = equations.applied(way)
+        far = length / (way * turned).sum(1, keepdim=True).clamp(min=TINY)
+        own.addcmul_(far, way)
+        rest.addcmul_(far, turned, value=-1)
+        near = rest @ nearly
+        before, length = length, (rest * near).sum(1, keepdim=True)
+        if close and bool((length <= enough).all()):
+            return
+        way = torch.addcmul(near, length / before.clamp(min=TINY), way)
 
 
 def stepped(own: Tensor, taken: Tensor, amounts: Tensor, gram: Tensor, penalty: Tensor, block: int) -> Tensor:
@@ -136,17 +197,30 @@ def factorise(
         penalty * frequency(items.lengths, count[0], unobserved, exponent),
     ]
     for number in range(sweeps):
-        sweep(left, right, users, unobserved=unobserved, penalty=weigh[0], block=block, steps=steps)
-        sweep(right, left, items, unobserved=unobserved, penalty=weigh[1], block=block, steps=steps)
+        for own, other, spans, often, damping in ((left, right, users, items, weigh[0]), (right, left, items, users, weigh[1])):
+            if steps:
+                usual = average(other, often, spans, damping)
+                approach(own, other, spans, usual, unobserved=unobserved, penalty=damping, steps=steps)
+            else:
+                sweep(own, other, spans, unobserved=unobserved, penalty=damping, block=block)
         yield (number + 1) / sweeps, right
 
 
+def average(other: Tensor, often: Spans, spans: Spans, penalty: Tensor) -> Tensor:
+    """(F, F) what the pairs and the penalty of a row add to its matrix, in the mean over the rows; `often` are the same pairs by the others."""
+    amount = float(spans.amounts.mean()) if len(spans.amounts) else 0.0
+    weight = torch.from_numpy((often.lengths * (amount / max(1, len(penalty)))).astype(np.float32))
+    return torch.addmm(torch.eye(other.shape[1]) * penalty.mean(), other.T * weight, other)
+
+
 def fold_in(batch: Spans, right: Tensor, *, unobserved: float, penalty: float, exponent: float) -> Tensor:
-    """(B, F) factors of users from their histories alone, as the last sweep would have them."""
-    left = right.new_zeros(len(batch.lengths), right.shape[1])
-    weights = penalty * frequency(batch.lengths, len(right), unobserved, exponent).to(right)
-    sweep(left, right, batch, unobserved=unobserved, penalty=weights, block=right.shape[1])
-    return left
+    """(B, F) factors of users from their histories alone: the minimum for these items."""
+    other = right.detach().to("cpu", torch.float32)
+    left = other.new_zeros(len(batch.lengths), other.shape[1])
+    weights = penalty * frequency(batch.lengths, len(other), unobserved, exponent)
+    usual = torch.eye(other.shape[1]) * penalty * (unobserved * len(other)) ** exponent
+    approach(left, other, batch, usual, unobserved=unobserved, penalty=weights, steps=MOST, close=CLOSE)
+    return left.to(right)
 
 
 def standard(scores: Tensor) -> Tensor:

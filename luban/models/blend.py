@@ -67,7 +67,7 @@ class Blend(nn.Module):
         self.weight.copy_(torch.from_numpy(weight))
         yield 0.5
         spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
-        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 3, "scale": 0.1}
+        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.held_back):
             if share == 1:
                 self.item.copy_(item)

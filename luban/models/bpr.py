@@ -67,6 +67,10 @@ class Bpr(nn.Module):
         """(B, stop - start)"""
         return query @ self.item[start:stop].T + self.bias[start:stop]
 
+    def vectors_of(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, F + 1) users and (I, F + 1) items, whose products are the scores."""
+        return torch.cat([query, torch.ones_like(query[:, :1])], 1), torch.cat([self.item, self.bias[:, None]], 1)
+
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) cosine of the vectors."""
         return nn.functional.cosine_similarity(self.item[left], self.item[right])

@@ -20,7 +20,7 @@ from luban.layers.described import described, of_length_one
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
-ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date")
+ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date", "image")
 
 
 class Content(nn.Module):

@@ -46,8 +46,8 @@ class Ials(nn.Module):
         """ν of the frequency: 0 = every row alike, 1 = by its count."""
         block: Annotated[int, Gt(0), Le(4096)] = 128
         """Dimensions solved together where `steps` is 0; time grows with its square."""
-        steps: Annotated[int, Ge(0), Le(100)] = 3
-        """Conjugate gradients in each sweep, from where the last one ended; 0 = exactly, or block by block."""
+        steps: Annotated[int, Ge(0), Le(100)] = 2
+        """Conjugate gradients in each sweep, preconditioned, from where the last one ended; 0 = exactly, or block by block."""
         scale: Annotated[float, Gt(0), Le(10)] = 0.1
         """Standard deviation of the first vectors' length."""
 
@@ -82,6 +82,10 @@ class Ials(nn.Module):
     def score(self, query: Tensor, start: int, stop: int) -> Tensor:
         """(B, stop - start)"""
         return query @ self.item[start:stop].T
+
+    def vectors_of(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) users and (I, D) items, whose products are the scores."""
+        return query, self.item
 
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) cosine of the vectors."""

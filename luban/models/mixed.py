@@ -24,7 +24,7 @@ from luban.layers.nearest import nearest_to
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
-ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date")
+ROLE, TAKES = "recommender", ("text", "category", "tags", "number", "date", "image")
 SIZES = {"tiny": {"factors": 16}, "small": {"factors": 128}, "base": {"factors": 256}}
 
 
@@ -63,7 +63,7 @@ class Mixed(nn.Module):
         """The factors, sweep by sweep; then those of items that nobody took."""
         users, config = matrix(batches, len(self.item)), self.config
         spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
-        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 3, "scale": 0.1}
+        settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:
                 self.item.copy_(self.lent(item, spans[1].lengths > 0))

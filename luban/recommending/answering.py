@@ -45,13 +45,13 @@ def predict(net: Any, batch: Batch, config: Any, count: int, allowed: Tensor | N
     batch = net.memory.recalled(batch)
     if config.find != "items":
         return neighbours(net, batch, config, count)
-    items, scores = net.best(batch, count, repeat=config.repeat, allowed=allowed)
+    answering = batch.target.shape[1] == 0  # scores are of exact lists
+    items, scores = net.best(batch, count, repeat=config.repeat, allowed=allowed, search=config.search if answering else "exact")
     sketch = net.memory.sketch()
     if config.diversity:
         items, scores = variety.reranked(items, scores, sketch, config.diversity, config.k)
     age = torch.from_numpy(np.array(ages, np.int64))
     target = batch.target.cpu() if config.repeat else unmet(batch).cpu()
-    answering = target.shape[1] == 0
     because = reasons.of(net.model, batch, items[:, : config.k], config.reasons, asked=answering)
     return Prediction(
         items, scores, because, batch.lengths.cpu(),

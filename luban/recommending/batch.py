@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ class Batch:
     recall: Tensor  # (B,) bool: what training knows of the user belongs to the history
     positive: Tensor  # (B, P) int64 items drawn from each history, to be told from the rest of it; (B, 0) where none is wanted
     negative: Tensor  # (E,) int64 items the user never met, -1 = none was drawn; (0,) where nothing is learnt
+    sampled: Tensor | None = None  # (B, S) int64 items drawn for each user, whatever they met; None where all items are looked at
+    about: dict[str, Any] = field(default_factory=dict)  # what a question says of its users, column by column; {} = nothing
 
     @property
     def owner(self) -> Tensor:
@@ -36,17 +39,20 @@ class Batch:
 
     def pad(self, width: int) -> tuple[Tensor, Tensor]:
         """(B, width) the latest items of each history on the right, and which of the places are filled."""
+        place, filled = self.places(width)
+        return (self.history[place] if len(self.history) else torch.zeros_like(place)) * filled, filled
+
+    def places(self, width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) where in all histories the latest of each stand, and which of the places are filled."""
         owner = self.owner
         ends = self.lengths.cumsum(0)
         from_end = ends[owner] - 1 - torch.arange(len(owner), device=owner.device)
         kept = from_end < width
-        items, filled = (
-            self.history.new_zeros(len(self.lengths), width),
-            torch.zeros(len(self.lengths), width, dtype=torch.bool, device=owner.device),
-        )
-        items[owner[kept], width - 1 - from_end[kept]] = self.history[kept]
+        place = self.history.new_zeros(len(self.lengths), width)
+        filled = torch.zeros_like(place, dtype=torch.bool)
+        place[owner[kept], width - 1 - from_end[kept]] = torch.nonzero(kept)[:, 0]
         filled[owner[kept], width - 1 - from_end[kept]] = True
-        return items, filled
+        return place, filled
 
     def dense(self, num_items: int) -> Tensor:
         """(B, I) amounts, 0 for what is not in the history."""
@@ -55,7 +61,7 @@ class Batch:
         return out
 
 
-def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0) -> Batch:
+def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0, sampled: int = 0) -> Batch:
     """Tensors; for those that are learnt from one item for each of a history that its user never met, keyed by example and place."""
     history, target = examples[HISTORY], examples[TARGET]
     shunned = examples[SHUNNED]
@@ -72,6 +78,7 @@ def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, p
         recall=torch.from_numpy(np.array(examples[RECALL], bool)),
         positive=tensor(some(history, draw, pairs if learnt_from else 0)),
         negative=tensor(drawn),
+        sampled=tensor(draw.integers("sampled", num_items, sampled)) if sampled and learnt_from else None,
     )
 
 

@@ -30,6 +30,7 @@ class Names:
     highest: float | None = None
     at_least: float | None = None
     described: bool = False  # whether a row without a user describes its item
+    presented: bool = False  # whether a row without an item describes its user
 
     @property
     def all(self) -> dict[str, str]:
@@ -70,7 +71,7 @@ def encode(table: pl.DataFrame, names: Names, state: dict[str, Any]) -> Columns:
     about = describes(table, names)
     if has_user:
         add(faults, (user == ids.NONE) & ~about, names.user, tr("no user"), table)
-    add(faults, columns[ITEM] == ids.NONE, names.item, tr("no item"), table)
+    add(faults, (columns[ITEM] == ids.NONE) & ~about, names.item, tr("no item"), table)
     data = dict(columns.data)
     if names.time and names.time in table.columns:
         data[TIME] = when = moments(table[names.time], state["time_format"])
@@ -84,11 +85,19 @@ def encode(table: pl.DataFrame, names: Names, state: dict[str, Any]) -> Columns:
 
 
 def describes(table: pl.DataFrame, names: Names) -> Array:
-    """(N,) rows that say what an item is, not that somebody took it: an item, and neither user nor time nor weight."""
-    if not names.described or names.user not in table.columns:
-        return np.zeros(len(table), bool)
-    silent = [table[column].is_null().to_numpy() for column in (names.user, names.time, names.weight) if column in table.columns]
-    return np.logical_and.reduce([*silent, table[names.item].is_not_null().to_numpy()])
+    """(N,) rows that say what an item or a user is, not that somebody took it: one of the two, and neither time nor weight."""
+    out = np.zeros(len(table), bool)
+    if names.user not in table.columns or names.item not in table.columns:
+        return out
+    missing = {column: table[column].is_null().to_numpy() for column in names.all.values() if column in table.columns}
+    silent = np.logical_and.reduce(
+        [missing[names.user] | missing[names.item], *(missing[n] for n in (names.time, names.weight) if n in missing)]
+    )
+    if names.described:
+        out |= silent & ~missing[names.item]
+    if names.presented:
+        out |= silent & ~missing[names.user]
+    return out
 
 
 def add(faults: dict[int, Reject], wrong: Array, column: str, reason: str, table: pl.DataFrame) -> None:

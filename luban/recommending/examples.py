@@ -80,7 +80,8 @@ def as_asked(rows: Columns) -> Columns:
     history, amount = merged(events, flat >= 0, amounts=True, count=count)
     none = Ragged.of(np.zeros(0, np.int64), np.zeros(count, np.int64))
     data = {USER: events.who, HISTORY: history, AMOUNT: amount, SHUNNED: none, TARGET: none, RECALL: np.ones(count, bool)}
-    return Columns(data, rows.row, np.maximum(1, history.lengths))
+    said = {name: values for name, values in rows.data.items() if name not in (USER, ITEMS)}  # of the user, by the question itself
+    return Columns({**data, **said}, rows.row, np.maximum(1, history.lengths))
 
 
 def merged(events: Events, chosen: Array, *, amounts: bool = False, count: int | None = None) -> tuple[Ragged, Ragged]:

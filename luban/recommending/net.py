@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from luban.recommending import ranking
+from luban.recommending import index, ranking
 from luban.recommending.batch import Batch
 from luban.recommending.memory import Memory
 
@@ -35,10 +35,12 @@ class Recommending(nn.Module):
             if hasattr(part, "check_buffers"):
                 part.check_buffers()
 
-    def best(self, batch: Batch, count: int, *, repeat: bool, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(B, count) items and their scores, what the user met left out unless it may be repeated."""
+    def best(self, batch: Batch, count: int, *, repeat: bool, allowed: Tensor | None, search: str = "exact") -> tuple[Tensor, Tensor]:
+        """(B, count) items and their scores, what the user met left out unless it may be repeated; a filter is always searched exactly."""
         query = self.model.query(batch, self.memory)
         bare = batch.lengths == 0
+        if hasattr(self.model, "knows"):
+            bare &= ~self.model.knows(batch)
         common = self.memory.counts / self.memory.counts.max().clamp(min=1)
 
         def score(start: int, stop: int) -> Tensor:
@@ -47,7 +49,21 @@ class Recommending(nn.Module):
 
         pairs = torch.cat([torch.stack([batch.owner, batch.history], 1), batch.hidden])
         hidden = (pairs[:0, 0], pairs[:0, 1]) if repeat else (pairs[:, 0].cpu(), pairs[:, 1].cpu())
-        return ranking.best(score, len(batch.user), len(self.memory.counts), count, hidden=hidden, allowed=allowed)
+        sizes = len(batch.user), len(self.memory.counts), count
+        if allowed is not None or not index.used(search, self.model, len(self.memory.counts)):
+            return ranking.best(score, *sizes, hidden=hidden, allowed=allowed)
+
+        def exact(rows: Tensor) -> tuple[Tensor, Tensor]:
+            users, items = self.model.vectors_of(query)
+            mine = torch.isin(hidden[0], rows)
+            few = torch.searchsorted(rows, hidden[0][mine]), hidden[1][mine]
+
+            def score(start: int, stop: int) -> Tensor:
+                return torch.where(bare[rows, None], common[start:stop], users[rows] @ items[start:stop].T)
+
+            return ranking.best(score, len(rows), *sizes[1:], hidden=few, allowed=None)
+
+        return index.best(self.model, query, count, hidden=hidden, bare=bare.cpu(), exact=exact)
 
 
 class SolvedRecommending(Recommending):

@@ -7,7 +7,7 @@ so that neither their names nor the size of a batch decide. B users, I items, K 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor
 from luban.data.sampler import permute
 from luban.draw import key_of
 
-CELLS = 1 << 23  # scores held at once
+CELLS = 1 << 21  # scores held at once: 8 MB, which an allocator gives again
 SPARE = 28  # scores beyond those asked for, among which ties are broken
 FEWEST = 512  # items of a block
 LOW, SIGN, NOISE = 0xFFFFFFFF, 0x7FFFFFFF, 0x80
 
-Score = Callable[[int, int], Tensor]  # items from, to -> (B, to - from)
+Score = Callable[[int, int], Tensor]  # items from, to -> (B, to - from), asked for once and written over
 
 
 @lru_cache(maxsize=4)
@@ -63,9 +63,9 @@ def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
     few = count + SPARE
     if scores.shape[1] <= few:
         return first(keys(scores, place), scores, count)
-    top = scores.topk(few, dim=1)
-    key, values = first(keys(top.values, place[top.indices]), top.values, count)
-    last = keys(top.values[:, -1:], place[:1])[:, 0] >> 32
+    top = largest(scores, few)
+    key, values = first(keys(top[0], place[top[1]]), top[0], count)
+    last = keys(top[0][:, -1:], place[:1])[:, 0] >> 32
     open_ = (key[:, -1] >> 32) == last
     if bool(open_.any()):
         whole = first(keys(scores[open_], place), scores[open_], count)
@@ -73,9 +73,25 @@ def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return key, values
 
 
+def largest(scores: Tensor, few: int) -> tuple[Tensor, Tensor]:
+    """(B, few) values and places as topk gives them, from groups of items: the largest few lie in the groups whose best are largest."""
+    groups = scores.shape[1] // max(1, int((scores.shape[1] / few) ** 0.5))
+    if groups < 2 * few:
+        top = scores.topk(few, dim=1)
+        return top.values, top.indices
+    size = scores.shape[1] // groups
+    even = groups * size  # the rest stands by itself
+    best_of = reduce(torch.maximum, scores[:, :even].split(groups, dim=1))  # (B, groups)
+    leading = best_of.topk(few, dim=1, sorted=False).indices
+    place = (leading[:, None] + groups * torch.arange(size)[:, None]).flatten(1)
+    place = torch.cat([place, torch.arange(even, scores.shape[1]).expand(len(scores), -1)], 1)
+    top = scores.gather(1, place).topk(few, dim=1)
+    return top.values, place.gather(1, top.indices)
+
+
 def masked(scores: Tensor, start: int, stop: int, hidden: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:
-    """(B, stop - start) float32 with -inf for what may not be named."""
-    scores = scores.to("cpu", torch.float32).clone()
+    """(B, stop - start) float32 with -inf for what may not be named, written over the scores."""
+    scores = scores.to("cpu", torch.float32)
     owner, item = hidden
     here = (item >= start) & (item < stop)
     scores[owner[here], item[here] - start] = -torch.inf

@@ -20,6 +20,7 @@ from luban.errors import RecipeError, warn
 from luban.messages import tr
 from luban.recommending import answering, batch, catalogue, content, events, examples, ids, objectives
 from luban.recommending.batch import Batch
+from luban.recommending.examples import ITEM
 from luban.recommending.lists import LONGEST
 from luban.recommending.memory import Memory
 from luban.recommending.net import Recommending, SolvedRecommending
@@ -62,6 +63,8 @@ class Recommendation:
         """Whether what a user took before may be named, and counts when it is taken again: groceries, songs."""
         inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
         """Columns that describe the item, and their kinds; a row without user, time and weight only describes its item."""
+        of_users: Annotated[tuple[str, ...], MaxLen(1000)] = ()
+        """Which of these columns describe the user instead; a row without item, time and weight only describes its user."""
         model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
         """The model section."""
         k: Annotated[int, Gt(0), Le(1000)] = 10
@@ -74,6 +77,9 @@ class Recommendation:
         """Items that may be named; none = all."""
         without: Annotated[tuple[Id, ...], MaxLen(1_000_000)] = ()
         """Items that are never named."""
+        search: Literal["auto", "exact", "index"] = "auto"
+        """How answers are looked for: `exact` scores every item, `index` those near in a graph (usearch); `auto`: the graph beyond a million items
+        where usearch is installed. Evaluation and filtered answers are always exact."""
         find: Literal["items", "similar_items", "similar_users"] = "items"
         """What is answered: items for a user, items like the last of a history, or users like a user (friends)."""
 
@@ -89,12 +95,13 @@ class Recommendation:
         time_format: Annotated[str, MaxLen(64)]
         inputs: dict[str, dict[str, Any]]
         content: dict[str, Any]
+        about: dict[str, Any] = field(default_factory=dict)
 
     metrics = (
         "ndcg_at_10", "recall_at_10", "precision_at_10", "hit_rate_at_10", "mrr_at_10", "map_at_10",
         "coverage_at_10", "novelty_at_10", "popularity_bias_at_10", "diversity_at_10",
     )  # fmt: skip
-    traits = Traits(of_answers=("k", "reasons", "diversity", "only", "without", "find"), fits_whole=True)
+    traits = Traits(of_answers=("k", "reasons", "diversity", "only", "without", "find", "search"), fits_whole=True)
 
     def __init__(self, config: Config, state: Any = None) -> None:
         self.config, self.state = config, state
@@ -115,16 +122,20 @@ class Recommendation:
             if role != "recommender":
                 raise RecipeError("L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=kind, allowed=good)
             model_config(config.model, where=f"{where}: model")
-            reads = getattr(catalog.load("models", kind), "reads_content", False)
-            if reads and not config.inputs:
+            model = catalog.load("models", kind)
+            reads, people = (getattr(model, name, False) for name in ("reads_content", "reads_people"))
+            of_items = [name for name in config.inputs if name not in config.of_users]
+            if reads and not (of_items or (people and config.of_users)):
                 fix = tr("write it down: {example}", example='[inputs] title = "text"')
                 raise RecipeError("L163", tr("this model needs columns that describe the items"), where=f"{where}: inputs", fix=fix)
-            if config.inputs and not reads:
-                warn(
-                    "W109",
-                    tr("{model} does not read {columns}", model=kind, columns=", ".join(config.inputs)),
-                    where=f"{where}: model.kind",
-                )
+            unread = [*(() if reads else of_items), *(() if people else config.of_users)]
+            if unread:
+                warn("W109", tr("{model} does not read {columns}", model=kind, columns=", ".join(unread)), where=f"{where}: model.kind")
+        if strange := [name for name in config.of_users if name not in config.inputs]:
+            fix = tr("write it down: {example}", example='[inputs] age = "number"')
+            raise RecipeError(
+                "L166", tr("a column of users is not among the inputs"), where=f"{where}: task.of_users", received=strange[0], fix=fix
+            )
         content.check_kinds(config.inputs, where)
 
     def check_state(self) -> None:
@@ -135,15 +146,24 @@ class Recommendation:
         counts, ages = catalogue.counts(self.state), catalogue.ages(self.state)
         if (counts < 0).any() or (ages < 0).any() or (ages > catalogue.COLD).any():
             raise ValueError("counts")
-        specs = self.state["inputs"]
-        if {name: spec.get("kind") for name, spec in specs.items()} != {name: part["kind"] for name, part in self.config.inputs.items()}:
+        self.check_content(self.state, self.described_by(users=False), self.state["items"]["count"])
+        self.check_content({"inputs": {}} | self.state["about"], self.described_by(users=True), self.state["users"]["count"])
+
+    @staticmethod
+    def check_content(fitted: dict[str, Any], inputs: dict[str, dict[str, Any]], count: int) -> None:
+        """Of items, or of users. Raises RecipeError L104 … L106, L123, ValueError."""
+        specs = fitted["inputs"]
+        if {name: spec.get("kind") for name, spec in specs.items()} != {name: part["kind"] for name, part in inputs.items()}:
             raise RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
         for name, spec in specs.items():
-            validate(
-                catalog.load("kinds", spec["kind"]).Fitted, {k: v for k, v in spec.items() if k != "kind"}, where=f"state.json: {name}"
-            )
+            known = {key: value for key, value in spec.items() if key != "kind"}
+            validate(catalog.load("kinds", spec["kind"]).Fitted, known, where=f"state.json: {name}")
         if specs:
-            content.content_of(self.state)
+            content.content_of(fitted, count)
+
+    def described_by(self, *, users: bool) -> dict[str, dict[str, Any]]:
+        """The columns that describe users, or those that describe items, and their kinds."""
+        return {name: section for name, section in self.config.inputs.items() if (name in self.config.of_users) == users}
 
     @property
     def columns(self) -> dict[str, str]:
@@ -154,7 +174,8 @@ class Recommendation:
     def names(self) -> events.Names:
         """Which columns say what."""
         c = self.config
-        return events.Names(c.user, c.item, c.time, c.weight, c.lowest, c.highest, c.at_least, bool(c.inputs))
+        described = bool(self.described_by(users=False))
+        return events.Names(c.user, c.item, c.time, c.weight, c.lowest, c.highest, c.at_least, described, bool(c.of_users))
 
     @property
     def split(self) -> Split:
@@ -179,14 +200,23 @@ class Recommendation:
         for role, column in (("user", names.user), ("item", names.item)):
             state[f"{role}s"] = ids.fit(events.series_of(table, role, column))
         count = state["items"]["count"]
-        state |= catalogue.facts(events.encode(table, names, state), count) | {"inputs": {}, "content": {}}
-        if self.config.inputs:
-            state |= content.fit(table, ids.encode(table[names.item], state["items"]), count, self.config.inputs)
+        state |= catalogue.facts(events.encode(table, names, state), count) | {"inputs": {}, "content": {}, "about": {}}
+        if told := self.described_by(users=False):
+            state |= content.fit(table, ids.encode(table[names.item], state["items"]), count, told)
+        if told := self.described_by(users=True):
+            state["about"] = content.fit(table, ids.encode(table[names.user], state["users"]), state["users"]["count"], told)
         return state
 
+    @property
+    def people(self) -> dict[str, Any]:
+        """The specs of the columns that describe users."""
+        return self.state["about"].get("inputs", {}) if self.config.of_users else {}
+
     def encode(self, table: pl.DataFrame) -> Columns:
-        """One event a row, or one question."""
-        return events.encode(table, self.names, self.state)
+        """One event a row, or one question with what it says of its user."""
+        rows = events.encode(table, self.names, self.state)
+        said = content.asked(table, self.people) if self.people and ITEM not in rows else {}
+        return replace(rows, data={**rows.data, **said}) if said else rows
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Users with their histories; of the asked events the items."""
@@ -199,7 +229,11 @@ class Recommendation:
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Histories and targets; in training an item never met beside each of the history."""
         pairs = model_config(self.config.model).pairs if self.objective == "pool" else 0
-        return batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs)
+        sampled = 0
+        if self.objective == "next":
+            sampled = catalog.load("models", self.config.model["kind"]).drawn(model_config(self.config.model), self.sizes.items)
+        made = batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs, sampled=sampled)
+        return replace(made, about=content.about(examples, self.people)) if self.people else made
 
     @property
     def objective(self) -> str:
@@ -216,11 +250,15 @@ class Recommendation:
         return (SolvedRecommending if hasattr(model, "solve") else Recommending)(model, memory)
 
     def described_sizes(self, section: dict[str, Any]) -> Sizes:
-        """With what describes the items, and encoders of it where the model is trained."""
-        shelf, encoders = content.content_of(self.state), ()
-        if catalog.load("models", section["kind"]).objective:
-            encoders = tuple(content.encoders(section, shelf.specs))
-        return replace(self.sizes, content=shelf, encoders=encoders, counts=catalogue.counts(self.state))
+        """With what describes the items and the users, and encoders of it where the model is trained."""
+        trained, sizes = bool(catalog.load("models", section["kind"]).objective), replace(self.sizes, counts=catalogue.counts(self.state))
+        if self.state["inputs"]:
+            shelf = content.content_of(self.state, sizes.items)
+            sizes = replace(sizes, content=shelf, encoders=tuple(content.encoders(section, shelf.specs)) if trained else ())
+        if self.people:
+            shelf = content.content_of(self.state["about"], sizes.users)
+            sizes = replace(sizes, people=shelf, people_encoders=tuple(content.encoders(section, shelf.specs)) if trained else ())
+        return sizes
 
     def remember(self, net: Any, examples: Columns) -> None:
         """The training examples, before anything is learnt."""
@@ -251,7 +289,7 @@ class Recommendation:
     def rungs(self) -> tuple[Recommendation, ...]:
         """The same task under cheaper models, cheapest first; EASE only where its matrix fits."""
         kind = self.config.model["kind"]
-        described = ("content", "mixed") if self.config.inputs else ()
+        described = ("content", "mixed") if self.described_by(users=False) else ()
         wanted = (*AUTO, *described) if kind == "auto" else [name for name in RUNGS if name != kind]
         if kind in RUNGS:
             wanted = RUNGS[: RUNGS.index(kind)]
@@ -275,5 +313,7 @@ class Recommendation:
         table = pl.DataFrame(rows, schema=names, orient="row").sample(fraction=1, shuffle=True, seed=seed)
         step = table[self.config.item].str.slice(1).cast(pl.Int64).to_list()
         words = {"text": [" ".join(f"站{(at + n) % 31}号" for n in range(3)) for at in step], "category": [f"arc {at // 4}" for at in step]}
-        told = {name: words[part["kind"]] for name, part in self.config.inputs.items() if part["kind"] in words}
+        told = {name: words[part["kind"]] for name, part in self.described_by(users=False).items() if part["kind"] in words}
+        who = table[self.config.user].str.slice(2).cast(pl.Int64)
+        told |= {name: (who % 5).to_list() for name, part in self.described_by(users=True).items() if part["kind"] == "number"}
         return table.with_columns(pl.Series(name, values) for name, values in told.items())

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -495,6 +495,9 @@ RECOMMENDERS = (
         overfits=False,
     ),
     recommendation("sasrec", solved=False, steps=200),
+    replace(
+        recommendation("sasrec", model={"loss": "sampled", "sampled": 29}, solved=False, steps=200), name="recommendation-sasrec-sampled"
+    ),
     recommendation("bpr", solved=False, steps=150, settings={"learning_rate": 0.05}, overfits=True),
 )
 TOYS = (

@@ -73,7 +73,7 @@ def shelf() -> content.Content:
         {"title": [f"half {item % 2} 第{item}号" for item in range(ITEMS)], "half": [str(item % 2) for item in range(ITEMS)]}
     )
     inputs = {"title": {"kind": "text", "vocabulary": 300}, "half": {"kind": "category"}}
-    return content.content_of({**content.fit(table, np.arange(ITEMS), ITEMS, inputs), "items": {"count": ITEMS}})
+    return content.content_of(content.fit(table, np.arange(ITEMS), ITEMS, inputs), ITEMS)
 
 
 @cache

@@ -21,8 +21,9 @@ from luban.layers.least_squares import Spans, factorise, fold_in
 from luban.layers.nearest import nearest, nearest_to
 from luban.predicting import answers_of
 from luban.recipe import parse
-from luban.recommending import batch, catalogue, ids, ranking, variety
+from luban.recommending import batch, catalogue, ids, objectives, ranking, variety
 from luban.recommending.examples import arrange, questions
+from luban.roles import Sizes
 from luban.tasks.recommendation import Recommendation
 
 NAMES = ["u1", "张三", "", "u0", "u-7"]
@@ -54,11 +55,49 @@ def test_strangers_are_told_apart_and_never_known() -> None:
 
 def test_ten_million_ids_need_no_sixteen_bits() -> None:
     """Codes beyond 2¹⁶ and a table that stays small."""
-    names = pl.Series(np.arange(0, 3_000_000, 3))
+    names = pl.Series(np.arange(0, 30_000_000, 3))
     spec = ids.fit(names)
-    assert spec["count"] == 1_000_000
-    assert len(spec["packed"]) < 100_000
-    assert ids.encode(pl.Series([2_999_997]), spec).tolist() == [999_999]
+    assert spec["count"] == 10_000_000
+    assert len(spec["packed"]) < 1_000_000
+    assert ids.encode(pl.Series([29_999_997]), spec).tolist() == [9_999_999]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_codes_beyond_what_a_float_holds_stay_apart_among_the_items_of_a_step(dtype: torch.dtype) -> None:
+    """Two items whose codes differ by one are each other's negatives; two of one code are not."""
+    from luban.models.hybrid import Hybrid
+
+    model = Hybrid(Hybrid.Config(width=3), Sizes(3, 5, 7, counts=np.ones(5, np.int64))).eval()
+    asked = torch.tensor([[2**24], [2**24 + 1], [2**24 + 1]])
+    model.log_share = torch.zeros(1).expand(2**24 + 2)
+    model.vectors = lambda items: (torch.ones(len(items), 3, dtype=dtype), torch.ones(len(items), 3, dtype=dtype))  # type: ignore[method-assign]
+    made = batch.Batch(
+        user=torch.arange(3), lengths=torch.ones(3, dtype=torch.int64), history=asked[:, 0], amount=torch.ones(3), hidden=torch.zeros(0, 2),
+        target=torch.zeros(3, 0), recall=torch.zeros(3, dtype=torch.bool), positive=asked, negative=torch.zeros(0),
+    )  # fmt: skip
+    steps = objectives.pooled(model, made)
+    pool = next(steps)
+    loss = steps.send(pool.values)
+    assert pool.values.dtype == torch.float32
+    assert float(loss.value) == pytest.approx((np.log(3) + 2 * np.log(2)) / 3)  # scores alike: one of three, and twice one of two
+
+
+def test_events_in_any_order_make_the_same_examples() -> None:
+    config = Recommendation.Config(time="time", model={"kind": "ease"})
+    table = Recommendation(config).demo(220, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    made = []
+    for rows in (table.sort("time"), table.sort("time", descending=True), table.sample(fraction=1, shuffle=True, seed=7)):
+        parts = divide(rows, Splitting(by="last", group="user_id", order="time"), target=None, seed=0)
+        examples = task.arrange(task.encode(rows), parts == 2)
+        made.append([(int(user), *history, -1, *target) for user, history, target in zip(
+            examples["user"], lists_of(examples["history"]), lists_of(examples["target"]), strict=True)])  # fmt: skip
+    assert sorted(made[0]) == sorted(made[1]) == sorted(made[2])
+
+
+def lists_of(spans: Ragged) -> list[list[int]]:
+    """Span by span."""
+    return [spans.values[start : start + length].tolist() for start, length in zip(spans.starts, spans.lengths, strict=True)]
 
 
 def test_a_table_that_is_none_is_refused() -> None:
@@ -215,7 +254,7 @@ def ials_loss(x: np.ndarray, left: np.ndarray, right: np.ndarray, unobserved: fl
     return float((np.square(scores - 1) * (x > 0)).sum() + unobserved * np.square(scores).sum() + penalty * ridge)
 
 
-@pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3)])
+@pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3), (5, 1)])
 def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> None:
     x, penalty, unobserved = users(), 0.05, 0.2
     spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
@@ -228,6 +267,90 @@ def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> 
     for _ in range(30):
         moved = left.double().numpy() + rng.normal(0, 0.01, left.shape)
         assert ials_loss(x.toarray(), moved, right.double().numpy(), unobserved, penalty) > least
+
+
+@pytest.mark.parametrize(("unobserved", "penalty", "spread"), [(0.3, 0.3, 1.0), (0.1, 1e-3, 1.0), (1e-2, 1e-2, 30.0)])
+def test_conjugate_gradients_come_to_what_a_direct_solver_finds_in_float64(unobserved: float, penalty: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    dense = (rng.random((23, 61)) < 0.3) * rng.integers(1, 5, (23, 61))
+    dense[5] = 0
+    x = csr_array(dense.astype(np.float32))
+    right = torch.from_numpy(rng.normal(0, np.geomspace(spread, 1, 13), (61, 13)).astype(np.float32))
+    found = fold_in(Spans(x.indptr.astype(np.int64), x.indices, x.data), right, unobserved=unobserved, penalty=penalty, exponent=0.5)
+    other, taken = right.double().numpy(), x.toarray().astype(np.float64)
+    damping = penalty * ((taken > 0).sum(1) + unobserved * 61) ** 0.5
+    matrices = np.einsum("nm,mf,mg->nfg", taken, other, other) + unobserved * other.T @ other + damping[:, None, None] * np.eye(13)
+    exact = np.linalg.solve(matrices, (taken @ other)[..., None])[..., 0]
+    np.testing.assert_allclose(found.numpy(), exact, rtol=2e-4, atol=2e-5 * np.abs(exact).max())
+    assert not found[5].any()
+
+
+def test_few_preconditioned_steps_descend_as_far_as_the_least_squares() -> None:
+    x = users(61, 29)
+    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
+    found = []
+    for steps in (0, 2):
+        torch.manual_seed(0)
+        settings = {"factors": 7, "unobserved": 0.2, "penalty": 0.05, "exponent": 1.0, "block": 7, "steps": steps, "scale": 0.1}
+        right = list(factorise(*spans, sweeps=6, **settings))[-1][1]
+        left = fold_in(spans[0], right, unobserved=0.2, penalty=0.05, exponent=1.0)
+        found.append(ials_loss(x.toarray(), left.double().numpy(), right.double().numpy(), 0.2, 0.05))
+    assert found[1] == pytest.approx(found[0], rel=0.01)
+
+
+def told(sampled: int, count: int = 5) -> tuple[object, float, torch.Tensor]:
+    """A SASRec, its loss on some histories, and the gradient of the items."""
+    model = {"kind": "sasrec", "size": "tiny", "loss": "sampled" if sampled else "full", "sampled": max(1, sampled)}
+    config = Recommendation.Config(time="time", model=model)
+    table = Recommendation(config).demo(11 * count, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    examples = task.arrange(task.encode(table), np.ones(len(table), bool))
+    torch.manual_seed(0)
+    net = task.build().eval()
+    loss = next(task.losses(net, task.collate(examples, Draw(0, 0, np.arange(len(examples)), training=True))))
+    loss.value.backward()
+    return net, float(loss.value.detach()), net.model.item.grad
+
+
+def test_a_sampled_softmax_comes_to_the_whole_one_as_more_is_drawn() -> None:
+    _, whole, gradient = told(0)
+    distances = []
+    for sampled in (30, 3000, 60_000):
+        _, loss, slope = told(sampled)
+        distances.append(float((slope - gradient).norm() / gradient.norm()))
+        assert loss == pytest.approx(whole, rel=0.1)
+    assert distances[0] > 3 * distances[1]
+    assert distances[2] < 0.02
+
+
+def test_a_sampled_softmax_by_hand() -> None:
+    net, loss, _ = told(7, count=3)
+    config = Recommendation.Config(time="time", model={"kind": "sasrec", "size": "tiny", "loss": "sampled", "sampled": 7})
+    table = Recommendation(config).demo(33, 0)
+    task = Recommendation(config, Recommendation(config).fit(table))
+    examples = task.arrange(task.encode(table), np.ones(len(table), bool))
+    made = task.collate(examples, Draw(0, 0, np.arange(len(examples)), training=True))
+    weights, states = net.model.item.detach(), net.model.states(made)[0].detach()
+    losses, start = [], 0
+    for user, length in enumerate(made.lengths.tolist()):
+        history = made.history[start : start + length]
+        for at in range(length - 1):
+            state, right = states[user, at - length], history[at + 1]
+            others = [item for item in made.sampled[user].tolist() if item != right]
+            rest = (weights[others] @ state).exp().sum() * (len(weights) - 1) / len(others)
+            score = weights[right] @ state
+            losses.append(-(score - (score.exp() + rest).log()))
+        start += length
+    assert loss == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+
+
+def test_all_items_are_looked_at_while_they_are_few() -> None:
+    from luban.models.sasrec import MOST_FULL, Sasrec
+
+    assert Sasrec.drawn(Sasrec.Config(), MOST_FULL) == 0
+    assert Sasrec.drawn(Sasrec.Config(), MOST_FULL + 1) == Sasrec.Config().sampled
+    assert Sasrec.drawn(Sasrec.Config(loss="full"), 10**7) == 0
+    assert Sasrec.drawn(Sasrec.Config(loss="sampled", sampled=3), 5) == 3
 
 
 def test_a_user_folded_in_does_not_depend_on_the_others() -> None:
@@ -475,7 +598,7 @@ def test_what_a_model_needs_is_said_before_anything_is_read() -> None:
         return caught.value.code
 
     assert refused({"model": "content"}) == "L163"
-    assert refused({"model": "content", "inputs": {"photo": "image"}}) == "L164"
+    assert refused({"model": "content", "inputs": {"photo": "boxes"}}) == "L164"
     assert refused({"model": "mlp"}) == "L109"
     assert refused({"task": {"kind": "recommendation", "user": "a", "item": "a"}}) == "L160"
     assert refused({"task": {"kind": "recommendation", "at_least": 4.0}}) == "L106"
