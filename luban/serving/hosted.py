@@ -95,6 +95,12 @@ class Hosted:
         self.opened, self.explaining = open_version(folder), 0
         self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
         gauges.version(name, self.opened.version)
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Where answers are said beside each other, make room for them before the first one is asked for."""
+        if hasattr(self.opened.model.task, "slots"):
+            self.speaker.prepare(self.opened.model)
 
     @cached_property
     def speaker(self) -> Speaker:
@@ -134,6 +140,7 @@ class Hosted:
             what = tr("the new version reads other columns or answers another target; the old one stays")
             raise BundleError("L414", what, where=str(self.folder), fix=tr("serve it under another name, or start the service anew"))
         self.opened = fresh
+        self.make_ready()
         self.gauges.version(self.name, fresh.version)
         return True
 
