@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -116,14 +117,20 @@ def requests_of(bundle: Path) -> list[bytes]:
     return [request("/v1/predict/bench", json.dumps({"row": line["input"]}, ensure_ascii=False).encode()) for line in lines]
 
 
+def as_installed() -> dict[str, str]:
+    """The surroundings of a package that was installed: its byte code is kept, as an installation writes it, though not beside these sources."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "luban-benchmarks-pycache")} | kept
+
+
 class Service:
     """Ours, in a process of its own."""
 
     def __init__(self, bundle: Path, core: str, *options: str) -> None:
-        begun = time.perf_counter()
         bind = ["taskset", "-c", core] if core else []
         command = [*bind, sys.executable, "-m", "luban", "serve", f"bench={bundle}", "--port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=as_installed())
         line = self.process.stderr.readline()  # type: ignore[union-attr]
         self.start_s, self.port = time.perf_counter() - begun, int(line.rsplit(":", 1)[1])
 
@@ -132,6 +139,10 @@ class Service:
         """Processor time so far, which neighbours on the machine change little."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def halt(self, halted: bool) -> None:
+        """Stop the process, or let it go on: who is not measured takes no time from who is."""
+        self.process.send_signal(signal.SIGSTOP if halted else signal.SIGCONT)
 
     @property
     def memory_mb(self) -> float:
