@@ -1,6 +1,6 @@
 """Peers of the service on the weights of a bundle: FastAPI around a transformers pipeline, and LitServe with its batching. Run by serving_classifiers.py.
 
-python benchmarks/serving_classifier_peers.py pipeline|litserve text|image BUNDLE PORT
+python benchmarks/serving_classifier_peers.py pipeline|litserve tiny-text|text|image BUNDLE PORT
 
 POST /predict {"inputs": a text, or a picture in base64} -> [{"label": …, "score": …}, …]. A text runs through transformers' own BertModel, filled with the
 bundle's exported checkpoint; a picture through transformers' preparation and the bundle's own net.
@@ -100,7 +100,7 @@ def opened(kind: str, place: str) -> Any:
 
     torch.set_num_threads(1)
     bundle = luban.load(place)
-    if kind == "text":
+    if kind != "image":
         model, tokenizer = text_model(bundle)
         return make("text-classification", model=model, tokenizer=tokenizer)
     model, prepared = image_model(bundle)
@@ -109,7 +109,7 @@ def opened(kind: str, place: str) -> Any:
 
 def answers(speak: Any, kind: str, given: list[str]) -> list[Any]:
     """As many lists of labels with scores."""
-    if kind == "text":
+    if kind != "image":
         return speak(given, top_k=None, truncation=True, max_length=128, batch_size=len(given))
     from PIL import Image
 

@@ -1,9 +1,9 @@
 """A text and an image classifier under load, ours and peers on the same weights: requests a second and waiting times by connections, one after the other.
 
-python benchmarks/serving_classifiers.py --peers PYTHON [--connections 1,16,64,256] [--seconds 4] [--rounds 3] [--cores 0:1] [--kinds text,image]
+python benchmarks/serving_classifiers.py --peers PYTHON [--connections 1,16,64,256] [--seconds 4] [--rounds 3] [--cores 0:1] [--kinds tiny-text,text,image]
     [--json FILE]
 
-The bundles are made here: a BERT of 4 × 256 over wordpieces, and a convolutional net over 32 × 32 pixels, untrained. `--peers PYTHON` names the interpreter of
+The bundles are made here: BERTs of 2 × 128 (its authors' tiny) and 4 × 256 (mini) over wordpieces, and a convolutional net over 32 × 32 pixels, untrained. `--peers PYTHON` names the interpreter of
 an environment with transformers, fastapi, uvicorn, litserve and Luban's own requirements (benchmarks/serving_classifier_peers.py). Every service must give the same
 chances before it is measured, and is halted while another one is. Ours takes in whatever comes (`wait_s`), as the peers do. `--cores A:B`: services on core A,
 the load on core B.
@@ -45,8 +45,11 @@ from luban.bundle.write import write
 START_S = 180.0
 PEERS = ("pipeline", "litserve")
 ROWS = 64
-TEXT = {"kind": "bert", "width": 256, "layers": 4, "heads": 4, "feed": 1024}
-IMAGE = {"kind": "convnet", "size": "small"}
+MODELS = {
+    "tiny-text": {"kind": "bert", "width": 128, "layers": 2, "heads": 2, "feed": 512},
+    "text": {"kind": "bert", "width": 256, "layers": 4, "heads": 4, "feed": 1024},
+    "image": {"kind": "convnet", "size": "small"},
+}
 
 
 def texts() -> list[str]:
@@ -69,12 +72,10 @@ def pictures() -> list[bytes]:
 
 def made(folder: Path, kind: str) -> tuple[Path, list[Any]]:
     """The bundle, and rows to ask."""
-    cells: list[Any] = texts() if kind == "text" else pictures()
-    inputs = {
-        "cell": {"kind": "text", "tokenizer": "wordpiece", "vocabulary": 4000, "max_length": 128} if kind == "text" else {"kind": "image"}
-    }
-    section = TEXT if kind == "text" else IMAGE
-    found = recipe.parse({"task": "classification", "data": "none", "inputs": inputs, "target": "label", "model": section}, name=kind)
+    cells: list[Any] = pictures() if kind == "image" else texts()
+    text = {"kind": "text", "tokenizer": "wordpiece", "vocabulary": 4000, "max_length": 128}
+    inputs = {"cell": {"kind": "image"} if kind == "image" else text}
+    found = recipe.parse({"task": "classification", "data": "none", "inputs": inputs, "target": "label", "model": MODELS[kind]}, name=kind)
     table = pl.DataFrame({"cell": cells, "label": [f"label {place % 5}" for place in range(len(cells))]})
     task = found.make_task()
     task = type(task)(task.config, json.loads(json.dumps(task.fit(table))))
@@ -236,7 +237,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("connections", "1,16,64,256"), ("cores", ""), ("peers", ""), ("kinds", "text,image"), ("json", "")):
+    for name, value in (("connections", "1,16,64,256"), ("cores", ""), ("peers", ""), ("kinds", ",".join(MODELS)), ("json", "")):
         parser.add_argument(f"--{name}", default=value)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
