@@ -166,16 +166,19 @@ def row(name: str, connections: int, seen: Seen, cpu_s: float = float("nan")) ->
 def table(asked: argparse.Namespace, service: Service) -> None:
     """Requests a second by connections; a peer in turn with ours."""
     print("| service | connections | requests/s | p50 ms | p99 ms | CPU ms each | others |\n|---|---|---|---|---|---|---|")
-    ours = requests_of(asked.bundle)
+    ours, rates = requests_of(asked.bundle), []
     for connections in map(int, asked.connections.split(",")):
         before = service.cpu_s
         seen = asyncio.run(load("127.0.0.1", service.port, ours, connections, asked.seconds, 0.0))
+        rates.append((seen.rate, seen.at(0.5)))
         print(row("luban", connections, seen, service.cpu_s - before), flush=True)
         if asked.against:
             url = urlsplit(asked.against)
             theirs = [request(asked.path, Path(asked.body).read_bytes())]
             seen = asyncio.run(load(url.hostname or "127.0.0.1", url.port or 80, theirs, connections, asked.seconds))
             print(row(asked.against, connections, seen), flush=True)
+    last, best = rates[-1], max(rate for rate, _ in rates)
+    print(f"\nthe last line answers {100 * last[0] / best:.0f} % of the best one's requests/s, half of them within {last[1]:.0f} ms")
 
 
 def soak(asked: argparse.Namespace, service: Service) -> None:

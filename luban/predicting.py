@@ -27,10 +27,11 @@ def predictions(
     task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, Any, Any]]:
     """(places, batch, prediction); similar sizes together, nothing dropped; a batch too large for the memory is cut in two."""
-    net.eval()
+    if net.training:  # which a walk through all modules would find out no better, at a price that one row feels
+        net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     for first, piece in pieces(examples):
-        waiting = batches(piece, batch_size, even=device.type == "cpu" and works_by_token(net))[::-1]
+        waiting = batches(piece, batch_size, even=len(piece) > 1 and device.type == "cpu" and works_by_token(net))[::-1]
         while waiting:
             places = waiting.pop()
             try:

@@ -136,6 +136,8 @@ def test_the_document_names_these_routes(speaking: Running, served: Running) -> 
     paths = speaking.get("/openapi.json").json["paths"]
     chat = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert chat["properties"]["model"]["enum"] == ["chat", "text", "slow", "vectors"]
+    assert chat["properties"]["n"]["maximum"] == speaking.service.limits.choices
+    assert chat["properties"]["max_tokens"]["maximum"] == 50
     assert chat["required"] == ["model", "messages"]
     assert paths["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["model"]["enum"] == [
         "vectors"
