@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -116,14 +117,20 @@ def requests_of(bundle: Path) -> list[bytes]:
     return [request("/v1/predict/bench", json.dumps({"row": line["input"]}, ensure_ascii=False).encode()) for line in lines]
 
 
+def as_installed() -> dict[str, str]:
+    """The surroundings of a package that was installed: its byte code is kept, as an installation writes it, though not beside these sources."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "luban-benchmarks-pycache")} | kept
+
+
 class Service:
     """Ours, in a process of its own."""
 
     def __init__(self, bundle: Path, core: str, *options: str) -> None:
-        begun = time.perf_counter()
         bind = ["taskset", "-c", core] if core else []
         command = [*bind, sys.executable, "-m", "luban", "serve", f"bench={bundle}", "--port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=as_installed())
         line = self.process.stderr.readline()  # type: ignore[union-attr]
         self.start_s, self.port = time.perf_counter() - begun, int(line.rsplit(":", 1)[1])
 
@@ -132,6 +139,10 @@ class Service:
         """Processor time so far, which neighbours on the machine change little."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def halt(self, halted: bool) -> None:
+        """Stop the process, or let it go on: who is not measured takes no time from who is."""
+        self.process.send_signal(signal.SIGSTOP if halted else signal.SIGCONT)
 
     @property
     def memory_mb(self) -> float:
@@ -155,16 +166,19 @@ def row(name: str, connections: int, seen: Seen, cpu_s: float = float("nan")) ->
 def table(asked: argparse.Namespace, service: Service) -> None:
     """Requests a second by connections; a peer in turn with ours."""
     print("| service | connections | requests/s | p50 ms | p99 ms | CPU ms each | others |\n|---|---|---|---|---|---|---|")
-    ours = requests_of(asked.bundle)
+    ours, rates = requests_of(asked.bundle), []
     for connections in map(int, asked.connections.split(",")):
         before = service.cpu_s
         seen = asyncio.run(load("127.0.0.1", service.port, ours, connections, asked.seconds, 0.0))
+        rates.append((seen.rate, seen.at(0.5)))
         print(row("luban", connections, seen, service.cpu_s - before), flush=True)
         if asked.against:
             url = urlsplit(asked.against)
             theirs = [request(asked.path, Path(asked.body).read_bytes())]
             seen = asyncio.run(load(url.hostname or "127.0.0.1", url.port or 80, theirs, connections, asked.seconds))
             print(row(asked.against, connections, seen), flush=True)
+    last, best = rates[-1], max(rate for rate, _ in rates)
+    print(f"\nthe last line answers {100 * last[0] / best:.0f} % of the best one's requests/s, half of them within {last[1]:.0f} ms")
 
 
 def soak(asked: argparse.Namespace, service: Service) -> None:

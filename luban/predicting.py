@@ -13,11 +13,13 @@ from torch import nn
 from luban.columns import Columns, Reject
 from luban.draw import Draw
 from luban.errors import is_out_of_memory
+from luban.layers.attention import Attention
 from luban.mapped import empty, folder_of, release
 from luban.task import arrange
 
 BATCH = 512
 ALLOWANCE = 32_768  # tokens or steps a batch, padding included
+PASS, SPREAD = 768, 1.25  # tokens that are worth a pass of their own on a CPU; these with their padding against them alone
 PIECE = 16_000_000  # bytes of examples on the disk that are held at once, in their order; similar sizes are looked for among them
 
 
@@ -25,10 +27,11 @@ def predictions(
     task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, Any, Any]]:
     """(places, batch, prediction); similar sizes together, nothing dropped; a batch too large for the memory is cut in two."""
-    net.eval()
+    if net.training:  # which a walk through all modules would find out no better, at a price that one row feels
+        net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     for first, piece in pieces(examples):
-        waiting = batches(piece, batch_size)[::-1]
+        waiting = batches(piece, batch_size, even=len(piece) > 1 and device.type == "cpu" and works_by_token(net))[::-1]
         while waiting:
             places = waiting.pop()
             try:
@@ -53,14 +56,22 @@ def pieces(examples: Columns) -> Iterator[tuple[int, Columns]]:
         yield first, examples.piece(first, min(first + rows, len(examples)))
 
 
-def batches(examples: Columns, batch_size: int) -> list[np.ndarray]:
-    """All examples in batches of similar sizes."""
+def works_by_token(net: nn.Module) -> bool:
+    """Whether a padded token costs what a real one costs, and a pass little beside: attention, and nothing that goes from step to step."""
+    kinds = [type(module) for module in net.modules()]
+    return Attention in kinds and not any(issubclass(kind, nn.RNNBase | nn.RNNCellBase) for kind in kinds)
+
+
+def batches(examples: Columns, batch_size: int, *, even: bool = False) -> list[np.ndarray]:
+    """All examples in batches of similar sizes; `even`: a batch that is worth a pass takes no larger ones in, which would pad all of it."""
     if examples.size is None:
         return [np.arange(i, min(i + batch_size, len(examples))) for i in range(0, len(examples), batch_size)]
     sizes = np.array(examples.size)
     order, out, start = np.argsort(sizes, kind="stable"), [], 0
     for end in range(1, len(order) + 1):
         full = end - start >= batch_size or (end < len(order) and sizes[order[end]] * (end + 1 - start) > ALLOWANCE)
+        if even and not full and end < len(order) and (own := int(sizes[order[start:end]].sum())) >= PASS:
+            full = sizes[order[end]] * (end - start) > SPREAD * own
         if full or end == len(order):
             out.append(order[start:end])
             start = end

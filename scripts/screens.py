@@ -1,6 +1,6 @@
 """Pictures of the page for the docs: serves three bundles, asks, and writes docs/images/serve-*.png. Needs playwright and chromium.
 
-screens.py REVIEWS_BUNDLE DIGITS_BUNDLE CREDIT_BUNDLE
+screens.py REVIEWS_BUNDLE DIGITS_BUNDLE CREDIT_BUNDLE [NAME...]    only the pictures of these names, such as serve-why
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from luban.serving.server import Server, listen
 from luban.serving.settings import Place
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-WIDE, NARROW = {"width": 1100, "height": 760}, {"width": 375, "height": 812}
+WIDE, TALL, NARROW = {"width": 1100, "height": 760}, {"width": 1100, "height": 900}, {"width": 375, "height": 812}
 
 
 def main() -> None:
@@ -42,6 +42,9 @@ def main() -> None:
             )
             look(browser, url, "serve-dark", locale="en-GB", scheme="dark", size=WIDE, model="credit", tab="scores")
             look(browser, url, "serve-phone", locale="zh-CN", scheme="light", size=NARROW, model="reviews", text="质量太差，用了一天就坏了")
+            look(browser, url, "serve-why", locale="en-GB", scheme="light", size=TALL, model="digits", why=True)
+            sentence = "房间很干净，服务也好，就是早餐一般，下次还来"
+            look(browser, url, "serve-why-zh", locale="zh-CN", scheme="light", size=TALL, model="reviews", text=sentence, why=True)
             look(browser, url, "serve-error", locale="en-GB", scheme="light", size=WIDE, model="credit", spoil=True)
     finally:
         server.should_exit = True
@@ -61,8 +64,11 @@ def look(
     text: str = "",
     tab: str = "",
     spoil: bool = False,
+    why: bool = False,
 ) -> None:
     """One picture."""
+    if sys.argv[4:] and name not in sys.argv[4:]:
+        return
     context = browser.new_context(locale=locale, color_scheme=scheme, viewport=size)
     page = context.new_page()
     page.goto(f"{url}#{model}")
@@ -77,6 +83,9 @@ def look(
         page.click("#send")
         page.wait_for_selector(".hint:visible" if spoil else "#answer .headline")
         page.wait_for_timeout(60)
+    if why:
+        page.click("#why")
+        page.wait_for_selector("#reasons > *")
     if tab:
         page.click(f"[data-tab={tab}]")
     page.evaluate("document.activeElement.blur()") if not spoil else None

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 from luban import files as on_disk
 from luban import strict_json
 from luban.errors import BundleError
-from luban.files import digest
+from luban.files import digest, digest_beside
 from luban.messages import tr
 
 FORMAT = 2
@@ -56,10 +57,15 @@ class Files:
             raise BundleError("L403", tr("more lines than such a file can have"), where=str(self.folder / name), received=f"> {most}")
         return [parsed(self.folder / name, line) for line in self.content[name].split(b"\n") if line]
 
-    def check_weights(self) -> None:
-        """Raises BundleError L404 where the weights are not those that were written."""
-        if digest(self.folder / WEIGHTS) != self.weights["sha256"]:
-            raise changed(self.folder / WEIGHTS)
+    def begin_to_check_weights(self) -> Callable[[], None]:
+        """Read the weights while other parts are put together; the call waits, and raises BundleError L404 where they are not those that were written."""
+        found = digest_beside(self.folder / WEIGHTS)
+
+        def check() -> None:
+            if found.result() != self.weights["sha256"]:
+                raise changed(self.folder / WEIGHTS)
+
+        return check
 
 
 def sign(folder: Path, number: int = FORMAT) -> None:

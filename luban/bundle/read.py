@@ -47,14 +47,14 @@ def open_bundle(folder: Path) -> tuple[dict[str, Any], Any, nn.Module, dict[str,
 
 def assemble(files: layout.Files) -> tuple[dict[str, Any], Any, nn.Module, dict[str, Any], dict[str, Any]]:
     """The parts; the net is built without memory until its weights were found to fit."""
-    parts = parts_of(files)
+    check_weights, parts = files.begin_to_check_weights(), parts_of(files)
     description = parts["luban.json"]
     task = task_of(description, migrations.put_tokenizers(parts["state.json"], parts.get("tokenizers.json", {})), files.folder)
     shapes = header(files)
     with at_most(len(shapes), files.folder):
         net = outline(task)
     check_shapes(net, shapes, files.folder)
-    files.check_weights()
+    check_weights()
     net.load_state_dict(read_weights(files.folder), assign=True)
     if hasattr(net, "check_buffers"):
         net.check_buffers()  # type: ignore[operator]

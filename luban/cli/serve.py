@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +73,30 @@ def run(
     watch: int, threads: int, limits: tuple[str, ...], log: Path | None, log_bytes: int, log_payload: bool,
 ) -> int:  # fmt: skip
     """The exit code."""
-    from luban.schema import validate
-    from luban.serving import server
-    from luban.serving.app import Service
-    from luban.serving.prediction_log import PredictionLog
-    from luban.serving.settings import Place, limits_of
+    with uncollected():
+        from luban.schema import validate
+        from luban.serving import server
+        from luban.serving.app import Service
+        from luban.serving.prediction_log import PredictionLog
+        from luban.serving.settings import Place, limits_of
 
-    place = validate(Place, {"host": host, "port": port, "allowed_hosts": list(hosts), "allowed_origins": list(origins)}, where="serve")
-    server.check_exposure(place, keys)
-    written = PredictionLog(log, most_bytes=log_bytes, payload=log_payload) if log is not None else None
-    service = Service(
-        [named(text) for text in bundles], limits=limits_of(limits), place=place, keys=keys, watch_s=watch, threads=threads, log=written
-    )
+        place = validate(Place, {"host": host, "port": port, "allowed_hosts": list(hosts), "allowed_origins": list(origins)}, where="serve")
+        server.check_exposure(place, keys)
+        written = PredictionLog(log, most_bytes=log_bytes, payload=log_payload) if log is not None else None
+        named_bundles = [named(text) for text in bundles]
+        service = Service(named_bundles, limits=limits_of(limits), place=place, keys=keys, watch_s=watch, threads=threads, log=written)
     models = ", ".join(service.shelf.models)
     return server.serve(service, ready=lambda url: click.echo(tr("{models} at {url}", models=models, url=url), err=True))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """What is loaded until the service is ready stays: looking through it again and again for garbage is a tenth of the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def named(text: str) -> tuple[str, Path]:

@@ -93,13 +93,13 @@ def faster(net: Any, rows: int, *, int8: bool = False) -> tuple[Any, list[Tried]
     return made, found
 
 
-def times(weight: Tensor, bias: Tensor | None, rows: int, forms: tuple[str, ...]) -> dict[str, float]:
-    """Seconds of a call as it is and in each form that works here."""
+def times(weight: Tensor, bias: Tensor | None, rows: int, forms: tuple[str, ...], *, packed_for: int = 0) -> dict[str, float]:
+    """Seconds of a call as it is and in each form that works here, made for as many rows or for `packed_for`."""
     x = torch.randn(rows, weight.shape[1])
     found = {"plain": quickest(lambda: F.linear(x, weight, bias))}
     for form in forms:
         try:
-            layer = FORMS[form](weight, bias, rows)
+            layer = FORMS[form](weight, bias, packed_for or rows)
             found[form] = quickest(lambda layer=layer: layer(x))  # type: ignore[misc]
         except (RuntimeError, NotImplementedError, AttributeError):
             continue  # this processor or build of torch has no such products

@@ -18,12 +18,13 @@ from luban.generating.answer import Allowed, Answer, check_prompt
 from luban.generating.constrained import Constrained
 from luban.generating.json_schema import grammar_of
 from luban.generating.pieces import Pieces
-from luban.generating.prefixes import Prefixes
+from luban.generating.prefixes import Prefixes, shared
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
 from luban.tokenizing.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 4096  # read at once, padding included
+WORTH_WAITING = 32  # tokens that need not be read, for which a prompt lets another go first
 MOST_SCHEMAS = 16  # whose masks are kept
 
 
@@ -128,6 +129,12 @@ class Slots:
         lengths = self.cache.lengths.tolist()
         return self.prefixes.find(answer.prompt, [(k, one.sequence[: lengths[k]]) for k, one in enumerate(self.active) if one.tokens])
 
+    def begins_like(self, answer: Answer, others: list[Answer], known: int) -> bool:
+        """Whether one of these, about to be read, will know so much more of a prompt's beginning that waiting for it pays."""
+        if not self.prefixes.slots:
+            return False
+        return max(shared(answer.prompt[:-1], one.prompt) for one in others) >= known + WORTH_WAITING
+
     def begin(self, answer: Answer, slot: int) -> None:
         """Put what is known of a prompt's beginning into a slot."""
         source, count = self.known(answer)
@@ -148,7 +155,7 @@ class Slots:
             known = self.known(answer)[1]
             longest, most = max(longest, len(answer.prompt) - known), max(most, known)
             full = longest * (len(self.active) + 1 - first) > PROMPT_TOKENS or most + longest > self.capacity
-            if len(self.active) > first and (full or self.is_long(answer)):
+            if len(self.active) > first and (full or self.is_long(answer) or self.begins_like(answer, self.active[first:], known)):
                 break
             self.begin(answer, len(self.active))
             self.active.append(self.waiting.popleft())

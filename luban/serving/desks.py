@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from luban.bundle.model import Model
+from luban.capabilities import Speaks
 from luban.draw import Draw
 from luban.errors import LubanError
+from luban.generating.crowds import for_crowds
 from luban.messages import said
 from luban.schema import validate
 from luban.serving import problems
@@ -68,7 +70,7 @@ class Desk(Protocol):
 
 def desk_of(model: Model, limits: Limits) -> Desk:
     """The best the task can do."""
-    return Beside(model, limits) if hasattr(model.task, "slots") else Turns(model, limits)
+    return Beside(model, limits) if isinstance(model.task, Speaks) else Turns(model, limits)
 
 
 class Beside:
@@ -78,7 +80,8 @@ class Beside:
         self.task, self.limits = model.task, limits
         self.capacity = min(model.net.context, limits.prompt_tokens + limits.tokens)  # type: ignore[type-var,operator]
         rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens}
-        self.slots = model.task.slots(model.net, capacity=self.capacity, **rooms)
+        net = for_crowds(model.net, limits.streams, limits.layout_bytes)
+        self.slots = model.task.slots(net, capacity=self.capacity, **rooms)
         self.answers: dict[int, Any] = {}
         self.told: dict[int, int] = {}  # tokens counted so far
         self.logs: dict[int, int | None] = {}

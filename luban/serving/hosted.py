@@ -17,8 +17,9 @@ from luban import strict_json
 from luban.bundle import golden
 from luban.bundle.format import MANIFEST
 from luban.bundle.model import Model, load
-from luban.capabilities import spared
+from luban.capabilities import Speaks, spared
 from luban.errors import BundleError, DataError, RecipeError, warn
+from luban.folding import folded
 from luban.messages import said, tr
 from luban.predicting import answers_to
 from luban.serving import problems
@@ -51,6 +52,17 @@ class Opened:
         own = self.model.signature.get("columns", {})
         return self.model.signature | ({"inputs": dict.fromkeys(own.values(), "id")} if own else {})
 
+    @cached_property
+    def net(self) -> Any:
+        """What answers: the model's net, or its quicker form where that gives the golden answers too."""
+        net = folded(self.model.net)
+        try:
+            if net is not self.model.net:
+                golden.check(self.model.task, net, self.examples, self.version)
+        except BundleError:
+            return self.model.net
+        return net
+
     @property
     def optional(self) -> frozenset[str]:
         """Columns that a row can do without."""
@@ -63,7 +75,9 @@ def open_version(folder: Path) -> Opened:
     place = place_of(folder)
     lines = [strict_json.loads(line) for line in (place / "golden.jsonl").read_bytes().split(b"\n") if line]
     card = (place / "card.md").read_text(encoding="utf-8") if (place / "card.md").is_file() else ""
-    return Opened(model, version_of(folder), lines, card, Watch(model), rows_are_examples(model, lines))
+    opened = Opened(model, version_of(folder), lines, card, Watch(model), rows_are_examples(model, lines))
+    opened.net  # noqa: B018 made now, not at the first request
+    return opened
 
 
 def place_of(folder: Path) -> Path:
@@ -96,6 +110,12 @@ class Hosted:
         self.opened, self.explaining = open_version(folder), 0
         self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
         gauges.version(name, self.opened.version)
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Where answers are said beside each other, make room for them before the first one is asked for."""
+        if isinstance(self.opened.model.task, Speaks):
+            self.speaker.prepare(self.opened.model)
 
     @cached_property
     def speaker(self) -> Speaker:
@@ -135,6 +155,7 @@ class Hosted:
             what = tr("the new version reads other columns or answers another target; the old one stays")
             raise BundleError("L414", what, where=str(self.folder), fix=tr("serve it under another name, or start the service anew"))
         self.opened = fresh
+        self.make_ready()
         self.gauges.version(self.name, fresh.version)
         return True
 
@@ -164,7 +185,7 @@ def told_apart(opened: Opened, parts: list[Rows], bins: dict[str, Any]) -> list[
 def answered(opened: Opened, parts: list[Rows], bins: dict[str, Any]) -> list[Any]:
     """For each request the answers to its rows, or RequestError L605 where some of them cannot be read; others are not touched by it."""
     task, columns = opened.model.task, opened.model.task.encode(together(parts))
-    frame, kept = answers_to(task, opened.model.net, columns)
+    frame, kept = answers_to(task, opened.net, columns)
     bins |= opened.watch.look(columns, frame)
     ends = np.cumsum([part.count for part in parts])
     out: list[Any] = [[] for _ in parts]

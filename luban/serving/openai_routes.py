@@ -10,19 +10,21 @@ import polars as pl
 from starlette.requests import Request
 from starlette.responses import Response
 
+from luban.capabilities import Streams
 from luban.messages import said
 from luban.serving import body, problems
 from luban.serving.body import header
+from luban.serving.choices import ChatShape, TextShape
 from luban.serving.desks import Wish
 from luban.serving.hosted import Hosted
 from luban.serving.routes import to_response
 from luban.serving.rows import Wrong, check_characters, hold
-from luban.serving.spoken import ChatShape, TextShape, spoken
+from luban.serving.spoken import spoken
 from luban.task import traits_of
 
 HARMLESS = {"user", "metadata", "store", "safety_identifier", "prompt_cache_key"}  # they change no answer
 NEUTRAL = {
-    "n": (1, None), "best_of": (1, None), "frequency_penalty": (0, None), "presence_penalty": (0, None), "logit_bias": ({}, None),
+    "best_of": (1, None), "frequency_penalty": (0, None), "presence_penalty": (0, None), "logit_bias": ({}, None),
     "echo": (False, None), "suffix": ("", None), "tools": ([], None),
     "tool_choice": ("none", "auto", None), "response_format": ({"type": "text"}, None), "parallel_tool_calls": (True, False, None),
     "stream_options": ({}, {"include_usage": True}, {"include_usage": False}, None), "reasoning_effort": (None,), "modalities": (["text"], None),
@@ -54,7 +56,7 @@ def settings_of(asked: dict[str, Any], most_tokens: int) -> dict[str, Any]:
     for name, value in asked.items():
         if name in NEUTRAL and value not in NEUTRAL[name] and (name, kind_of(value)) != ("response_format", "json_schema"):
             raise problems.unsupported(name)
-        if name not in NEUTRAL and name not in {*PASSED_ON, *HARMLESS, "max_tokens", "max_completion_tokens", "stop", "stream"}:
+        if name not in NEUTRAL and name not in {*PASSED_ON, *HARMLESS, "max_tokens", "max_completion_tokens", "stop", "stream", "n"}:
             raise problems.unsupported()  # its name is the request's own word
     out = {name: asked[name] for name in PASSED_ON if asked.get(name) is not None}
     if kind_of(asked.get("response_format")) == "json_schema":
@@ -72,6 +74,15 @@ def settings_of(asked: dict[str, Any], most_tokens: int) -> dict[str, Any]:
     if not isinstance(asked.get("stream", False), bool | None):
         raise problems.invalid(said("`stream` is true or false"), param="stream")
     return out
+
+
+def check_choices(asked: dict[str, Any], hosted: Hosted) -> None:
+    """Raises RequestError L605 for a number that cannot be, L618 where several answers could not differ."""
+    wanted, most = asked.get("n"), hosted.limits.choices
+    if wanted is not None and (type(wanted) is not int or not 1 <= wanted <= most):
+        raise problems.invalid(said("`{name}` is a whole number between {least} and {most}", name="n", least=1, most=most), param="n")
+    if (wanted or 1) > 1 and not hasattr(getattr(hosted.opened.model.task.config, "generation", None), "seed"):
+        raise problems.unsupported("n")
 
 
 def schema_of(described: Any) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def column_of(hosted: Hosted, kind: str, what: Any) -> str:
     task = hosted.opened.model.task
     any_column = kind == "messages" and traits_of(task).converses
     found = [name for name, found in hosted.inputs.items() if any_column or kind in (found, name)]
-    if len(found) != 1 or not hasattr(task, "stream"):
+    if len(found) != 1 or not isinstance(task, Streams):
         raise problems.unable(what)
     return found[0]
 
@@ -101,11 +112,12 @@ async def chat(request: Request) -> Response:
     """`/v1/chat/completions`."""
     hosted, asked = await asked_of(request, "/v1/chat/completions")
     column = column_of(hosted, "messages", said("this model does not chat"))
+    check_choices(asked, hosted)
     messages = asked.pop("messages", None)
     check_messages(messages, hosted.limits.characters)
     likeliest = likeliest_of(asked, "top_logprobs", MOST_LIKELIEST)
     wish = Wish(pl.DataFrame({column: [messages]}), settings_of(asked, hosted.limits.tokens), likeliest)
-    return await spoken(request, hosted, wish, asked, ChatShape())
+    return await spoken(request, hosted, wish, asked, ChatShape)
 
 
 def likeliest_of(asked: dict[str, Any], name: str, most: int) -> int | None:
@@ -120,7 +132,7 @@ def likeliest_of(asked: dict[str, Any], name: str, most: int) -> int | None:
     else:
         found = wanted
     if found is not None and (type(found) is not int or not 0 <= found <= most):
-        raise problems.invalid(said("`{name}` is a whole number between 0 and {most}", name=name, most=most), param=name)
+        raise problems.invalid(said("`{name}` is a whole number between {least} and {most}", name=name, least=0, most=most), param=name)
     return found
 
 
@@ -146,6 +158,7 @@ async def completions(request: Request) -> Response:
     """`/v1/completions`."""
     hosted, asked = await asked_of(request, "/v1/completions")
     column = column_of(hosted, "text", said("this model does not continue texts"))
+    check_choices(asked, hosted)
     prompt = asked.pop("prompt", None)
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
@@ -154,7 +167,7 @@ async def completions(request: Request) -> Response:
     rows = hold([{column: prompt}], {column: "text"}, hosted.limits)
     likeliest = likeliest_of(asked, "logprobs", MOST_LIKELIEST_OF_TEXTS)
     wish = Wish(rows.table(), settings_of(asked, hosted.limits.tokens), likeliest)
-    return await spoken(request, hosted, wish, asked, TextShape())
+    return await spoken(request, hosted, wish, asked, TextShape)
 
 
 async def embeddings(request: Request) -> Response:

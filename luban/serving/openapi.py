@@ -52,15 +52,23 @@ def speaking(path: str, service: Service, wanted: str) -> Schema:
     can = "embed" if wanted == "input" else "generate"
     names = [hosted.name for hosted in service.shelf.models.values() if can in capabilities(hosted)]
     text = {"anyOf": [{"type": "string"}, {"type": "array"}]}
-    fields = {"model": {"enum": names}, wanted: text} | (
-        {} if can == "embed" else {"stream": {"type": "boolean"}, "max_tokens": {"type": "integer", "minimum": 1}}
-    )
+    fields = {"model": {"enum": names}, wanted: text} | ({} if can == "embed" else asked_of_answers(service.limits))
     content = {JSON: {"schema": {"type": "object", "properties": fields, "required": ["model", wanted]}}}
     answer = {"description": "As clients of language models know it", "content": {JSON: {"schema": {"type": "object"}}}}
     if can == "generate":
         answer["content"] |= {"text/event-stream": {"schema": {"type": "string"}}}
     return {"summary": f"{path.removeprefix('/v1/')} of {', '.join(names)}", "operationId": path.strip("/").replace("/", "_"),
             "requestBody": {"required": True, "content": content}, "responses": {"200": answer, **refusals(*PROBLEMS)}}  # fmt: skip
+
+
+def asked_of_answers(limits: Limits) -> Schema:
+    """What every generated answer can be asked for; a task may know more."""
+    text, tokens = {"type": "string"}, {"type": "integer", "minimum": 1, "maximum": limits.tokens}
+    return {
+        "stream": {"type": "boolean"}, "max_tokens": tokens, "max_completion_tokens": tokens, "seed": {"type": "integer", "minimum": 0},
+        "temperature": {"type": "number", "minimum": 0}, "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        "n": {"type": "integer", "minimum": 1, "maximum": limits.choices}, "stop": {"anyOf": [text, {"type": "array", "items": text}]},
+    }  # fmt: skip
 
 
 PLAIN = {

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from luban.bundle import golden
 from luban.bundle.occlusion import can_explain
+from luban.capabilities import Streams
 from luban.errors import DataError
 from luban.messages import said
 from luban.serving import body, multipart, problems
@@ -74,7 +75,7 @@ def capabilities(hosted: Hosted) -> list[str]:
     out = ["predict"] + (["explain"] if hasattr(model, "explain") and any(map(can_explain, answers)) else [])
     return (
         out
-        + (["generate"] if hasattr(model.task, "stream") else [])
+        + (["generate"] if isinstance(model.task, Streams) else [])
         + (["embed"] if any("embedding" in line["answer"] for line in hosted.opened.examples) else [])
     )
 

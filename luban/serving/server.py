@@ -121,7 +121,7 @@ def listen(service: Service) -> socket.socket:
     """The socket, bound. Raises MachineError L520 where the address is taken or not ours."""
     place = service.place
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets Nagle hold back what is small
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((place.host, place.port))

@@ -60,12 +60,16 @@ class Limits:
     """Tokens of one prompt; the model's own context may be shorter."""
     streams: Count = 8
     """Answers of one model that are said beside each other, a step for all of them."""
+    choices: Count = 8
+    """Answers to one prompt that a request may ask for (`n`)."""
     waiting_streams: Annotated[int, Ge(0)] = 64
     """Answers of one model that may wait for their turn; beyond them a new one is refused (429)."""
     prefixes: Annotated[int, Ge(0), Le(1024)] = 4
     """Answers that ended whose keys and values are kept, so that prompts which begin alike are not read again; 0 = none."""
     part_tokens: Count = 512
     """Tokens of a prompt read at once; longer ones are read in parts, between the steps of others."""
+    layout_bytes: Annotated[int, Ge(0)] = 1_000_000_000
+    """Bytes that a second layout of a language model's weights may take, which answers beside each other are said quicker by; 0 = none."""
     speak_s: Seconds = 600.0
     """Seconds within which a generated answer ends; its first piece comes within `answer_s`."""
     drain_s: Seconds = 30.0

@@ -22,30 +22,49 @@ Seen = Callable[[Piece], None]
 
 @dataclass(eq=False)
 class Saying:
-    """One answer on its way."""
+    """What is said to one request: one choice or more, each a part of its own."""
 
-    number: int
-    model: Model
-    wish: Wish
-    asked: float  # time.monotonic
-    until: float  # of the first piece; then of the last
     loop: asyncio.AbstractEventLoop
-    pieces: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
+    pieces: asyncio.Queue[tuple[int, Piece | Exception]] = field(default_factory=asyncio.Queue)
+    parts: list[Part] = field(default_factory=list)
     left: bool = False
 
-    async def next(self) -> Piece:
-        """The next piece. Raises RequestError, and Gone where the client left."""
-        piece = await self.pieces.get()
+    @property
+    def choices(self) -> int:
+        """How many."""
+        return len(self.parts)
+
+    @property
+    def likeliest(self) -> int | None:
+        """How many tokens are told of each place; None = none."""
+        return self.parts[0].wish.likeliest
+
+    async def heard(self) -> tuple[int, Piece]:
+        """The next piece, and of which choice. Raises RequestError, and Gone where the client left."""
+        place, piece = await self.pieces.get()
         if isinstance(piece, Exception):
             raise piece
-        return piece
+        return place, piece
 
     async def watch(self, receive: Receive) -> None:
         """Whoever left waits for nothing."""
         while (await receive())["type"] != "http.disconnect":
             pass
         self.left = True
-        self.pieces.put_nowait(Gone())
+        self.pieces.put_nowait((0, Gone()))
+
+
+@dataclass(eq=False)
+class Part:
+    """One choice on its way."""
+
+    saying: Saying
+    place: int
+    number: int
+    model: Model
+    wish: Wish
+    asked: float  # time.monotonic
+    until: float  # of the first piece; then of the last
 
 
 class Speaker:
@@ -54,26 +73,33 @@ class Speaker:
     def __init__(self, limits: Limits, *, name: str, seen: Seen = lambda piece: None, now: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.seen, self.now, self.count = limits, seen, now, 0
         self.numbers = itertools.count()
-        self.line: queue.SimpleQueue[Saying | None] = queue.SimpleQueue()
-        self.sayings: dict[int, Saying] = {}
+        self.line: queue.SimpleQueue[Part | Model | None] = queue.SimpleQueue()
+        self.parts: dict[int, Part] = {}
         self.desks: dict[int, tuple[Model, Desk]] = {}  # a version's, by its identity; the newest last
         self.ending = False
         self.thread = threading.Thread(target=self.work, name=f"speak-{name}", daemon=True)
         self.thread.start()
 
-    def begin(self, model: Model, wish: Wish) -> Saying:
-        """Put an answer in the line. Raises RequestError L612 where it is full."""
-        if self.count >= self.limits.streams + self.limits.waiting_streams:
+    def prepare(self, model: Model) -> None:
+        """Make ready for a version before somebody asks for it."""
+        self.line.put(model)
+
+    def begin(self, model: Model, *wishes: Wish) -> Saying:
+        """Put the choices of an answer in the line. Raises RequestError L612 where they have no room."""
+        if self.count + len(wishes) > self.limits.streams + self.limits.waiting_streams:
             raise problems.overloaded(1)
-        saying = Saying(next(self.numbers), model, wish, now := self.now(), now + self.limits.answer_s, asyncio.get_running_loop())
-        self.count += 1
-        self.line.put(saying)
+        saying, now = Saying(asyncio.get_running_loop()), self.now()
+        until = now + self.limits.answer_s
+        saying.parts = [Part(saying, place, next(self.numbers), model, wish, now, until) for place, wish in enumerate(wishes)]
+        self.count += len(wishes)
+        for part in saying.parts:
+            self.line.put(part)
         return saying
 
     def end(self, saying: Saying) -> None:
         """Nobody listens any more; on the loop, once for each answer."""
         saying.left = True
-        self.count -= 1
+        self.count -= saying.choices
 
     def stop(self) -> None:
         """Let the thread end once everything is said."""
@@ -82,7 +108,7 @@ class Speaker:
 
     def work(self) -> None:
         """Step after step."""
-        while not (self.ending and not self.sayings):
+        while not (self.ending and not self.parts):
             self.welcome()
             self.let_go()
             for key in list(self.desks):
@@ -90,16 +116,29 @@ class Speaker:
 
     def welcome(self) -> None:
         """Take in who came; with nothing to say wait for somebody."""
-        while not self.ending and (not self.sayings or not self.line.empty()):
-            saying = self.line.get()
-            if saying is None:
+        while not self.ending and (not self.parts or not self.line.empty()):
+            came = self.line.get()
+            if came is None:
                 self.ending = True
-                return
-            self.sayings[saying.number] = saying
-            try:
-                self.desk(saying.model).take(saying.number, saying.wish)
-            except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
-                self.tell([(saying.number, error)])
+            elif isinstance(came, Part):
+                self.take(came)
+            else:
+                self.open_early(came)
+
+    def take(self, part: Part) -> None:
+        """Give a choice to the desk of its version."""
+        self.parts[part.number] = part
+        try:
+            self.desk(part.model).take(part.number, part.wish)
+        except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
+            self.tell([(part.number, error)])
+
+    def open_early(self, model: Model) -> None:
+        """What fails here is told to the first who asks."""
+        try:
+            self.desk(model)
+        except Exception as error:  # noqa: BLE001 it is tried again for whoever asks
+            logger.error("%s: %s", self.thread.name, type(error).__name__)
 
     def desk(self, model: Model) -> Desk:
         """Of a version; older ones go as soon as their last answer has ended."""
@@ -110,15 +149,15 @@ class Speaker:
     def let_go(self) -> None:
         """Who left, and whose time is over, leaves the batch before the next step."""
         now = self.now()
-        for saying in list(self.sayings.values()):
-            if saying.left or now > saying.until:
-                self.desk(saying.model).drop(saying.number)
-                self.tell([(saying.number, problems.expired())])
+        for part in list(self.parts.values()):
+            if part.saying.left or now > part.until:
+                self.desk(part.model).drop(part.number)
+                self.tell([(part.number, problems.expired())])
 
     def step(self, key: int) -> None:
         """One step of one version's answers; a failure is told to all of them."""
         model, desk = self.desks[key]
-        own = [number for number, saying in self.sayings.items() if saying.model is model]
+        own = [number for number, part in self.parts.items() if part.model is model]
         if not own:
             if key != next(reversed(self.desks)):
                 del self.desks[key]
@@ -127,23 +166,23 @@ class Speaker:
             self.tell(list(desk.step()))
         except Exception as error:  # noqa: BLE001 whoever listens must be told, whatever it was
             del self.desks[key]
-            self.tell([(number, error) for number in own if number in self.sayings])
+            self.tell([(number, error) for number in own if number in self.parts])
 
     def tell(self, found: list[tuple[int, Piece | Exception]]) -> None:
         """From the thread to the loop, once a step."""
-        out: list[tuple[Saying, Piece | Exception]] = []
+        out: list[tuple[Part, Piece | Exception]] = []
         for number, piece in found:
-            saying = self.sayings[number]
+            part = self.parts[number]
             if isinstance(piece, Piece):
                 self.seen(piece)
-                saying.until = saying.asked + self.limits.speak_s
+                part.until = part.asked + self.limits.speak_s
             else:
                 piece = self.told_as(piece)
             if isinstance(piece, Exception) or piece.finish:
-                del self.sayings[number]
-            out.append((saying, piece))
+                del self.parts[number]
+            out.append((part, piece))
         if out:
-            out[0][0].loop.call_soon_threadsafe(deliver, out)
+            out[0][0].saying.loop.call_soon_threadsafe(deliver, out)
 
     def told_as(self, error: Exception) -> problems.RequestError:
         """What is told of an error: the request's own fault by its code, ours by the log's line only."""
@@ -155,7 +194,7 @@ class Speaker:
         return problems.internal()
 
 
-def deliver(found: list[tuple[Saying, Piece | Exception]]) -> None:
+def deliver(found: list[tuple[Part, Piece | Exception]]) -> None:
     """On the loop: each its piece."""
-    for saying, piece in found:
-        saying.pieces.put_nowait(piece)
+    for part, piece in found:
+        part.saying.pieces.put_nowait((part.place, piece))

@@ -1,4 +1,4 @@
-"""A generated answer as clients of language models read it: whole, or as server-sent events; with chances where they were asked for."""
+"""Generated answers on their way to a client: whole, or as server-sent events; several choices to one prompt beside each other."""
 
 from __future__ import annotations
 
@@ -7,123 +7,38 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from luban.draw import key_of
 from luban.serving import problems
+from luban.serving.choices import Shape
 from luban.serving.desks import Piece, Wish, Word
 from luban.serving.hosted import Hosted
 from luban.serving.routes import to_response
 from luban.serving.speaking import Saying
 
-
-class Shape(Protocol):
-    """How a route writes one choice."""
-
-    kinds: tuple[str, str, str]  # of a whole answer, of a part, and of its id
-    param: str  # where the prompt stands
-
-    def whole(self, text: str, finish: str, words: list[Word] | None) -> dict[str, Any]:
-        """All of it."""
-        ...
-
-    def part(self, text: str, finish: str | None, words: list[Word] | None) -> dict[str, Any]:
-        """What is new."""
-        ...
+SEEDS = 2**63  # a seed is less
 
 
-class ChatShape:
-    """`/v1/chat/completions`."""
-
-    kinds: tuple[str, str, str] = ("chat.completion", "chat.completion.chunk", "chatcmpl")
-    param: str = "messages"
-
-    def whole(self, text: str, finish: str, words: list[Word] | None) -> dict[str, Any]:
-        """A message."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return {"index": 0, "message": message, "logprobs": self.chances(words), "finish_reason": finish}
-
-    def part(self, text: str, finish: str | None, words: list[Word] | None) -> dict[str, Any]:
-        """A delta."""
-        delta = {"content": text} if text or words or finish is None else {}
-        return {"index": 0, "delta": delta, "logprobs": self.chances(words), "finish_reason": finish}
-
-    @staticmethod
-    def chances(words: list[Word] | None) -> dict[str, Any] | None:
-        """Each token with its bytes and the logarithm of its chance, and the likeliest ones."""
-        if words is None:
-            return None
-        one = [
-            spelt(word.data, word.log) | {"top_logprobs": [spelt(data, log) for data, log in word.others]}
-            for word in words
-        ]  # fmt: skip
-        return {"content": one, "refusal": None}
-
-
-class TextShape:
-    """`/v1/completions`; offsets count the characters of the answer."""
-
-    kinds: tuple[str, str, str] = ("text_completion", "text_completion", "cmpl")
-    param: str = "prompt"
-
-    def __init__(self) -> None:
-        self.offset = 0
-
-    def whole(self, text: str, finish: str, words: list[Word] | None) -> dict[str, Any]:
-        """A text."""
-        return {"index": 0, "text": text, "logprobs": self.chances(words), "finish_reason": finish}
-
-    def part(self, text: str, finish: str | None, words: list[Word] | None) -> dict[str, Any]:
-        """The same of what is new."""
-        return {"index": 0, "text": text, "logprobs": self.chances(words), "finish_reason": finish}
-
-    def chances(self, words: list[Word] | None) -> dict[str, Any] | None:
-        """Lists side by side."""
-        if words is None:
-            return None
-        names, offsets = [text_of(word.data) for word in words], []
-        for name in names:
-            offsets.append(self.offset)
-            self.offset += len(name)
-        tops = [{text_of(data): finite(log) for data, log in word.others} for word in words] if any(w.others for w in words) else None
-        return {"tokens": names, "token_logprobs": [finite(word.log) for word in words], "top_logprobs": tops, "text_offset": offsets}
-
-
-def spelt(data: bytes, log: float) -> dict[str, Any]:
-    """One token."""
-    return {"token": text_of(data), "logprob": finite(log), "bytes": list(data)}
-
-
-def text_of(data: bytes) -> str:
-    """As text; a part of a character by its bytes, as clients know it."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
-
-
-def finite(log: float) -> float:
-    """As JSON can have it: what cannot be said is told as very unlikely."""
-    return max(log, -9999.0)
-
-
-async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, Any], shape: Shape) -> Response:
-    """The answer whole, or piece by piece as server-sent events. Raises RequestError, and Gone where the client left."""
-    number = request.scope["luban"].number
+async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, Any], shape: type[Shape]) -> Response:
+    """The answers whole, or piece by piece as server-sent events. Raises RequestError, and Gone where the client left."""
+    number, count = request.scope["luban"].number, asked.get("n") or 1
     facts = {
         "id": f"{shape.kinds[2]}-{number}",
         "created": int(time.time()),
         "model": hosted.name,
         "system_fingerprint": hosted.opened.version,
     }
-    saying, streaming, handed_on = hosted.speaker.begin(hosted.opened.model, wish), bool(asked.get("stream")), False
+    saying, streaming, handed_on = hosted.speaker.begin(hosted.opened.model, *wishes(wish, count)), bool(asked.get("stream")), False
     try:
         with watched(saying, request):
             if not streaming:
                 return await whole(saying, {**facts, "object": shape.kinds[0]}, shape)
-            first = await saying.next()  # what is wrong with the request is told with its status
+            first = await saying.heard()  # what is wrong with the request is told with its status
         handed_on = True
     except problems.RequestError as error:
         error.param = shape.param if error.param == "prompt" else error.param
@@ -132,8 +47,16 @@ async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, 
         if not handed_on:
             hosted.speaker.end(saying)
     with_usage = (asked.get("stream_options") or {}).get("include_usage", False)
-    events = streamed(hosted, saying, first, {**facts, "object": shape.kinds[1]}, shape, with_usage=with_usage)
+    events = streamed(hosted, saying, first, Events({**facts, "object": shape.kinds[1]}, shape, with_usage=with_usage))
     return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+def wishes(wish: Wish, count: int) -> list[Wish]:
+    """So many of one: the first as it is asked, the others by seeds that follow from its own."""
+    seed = wish.settings.get("seed", 0)
+    if count == 1 or type(seed) is not int:  # which is refused by the task
+        return [wish] * count
+    return [wish, *(replace(wish, settings=wish.settings | {"seed": key_of(seed, place) % SEEDS}) for place in range(1, count))]
 
 
 @contextlib.contextmanager
@@ -146,54 +69,86 @@ def watched(saying: Saying, request: Request) -> Iterator[None]:
         watching.cancel()
 
 
-async def whole(saying: Saying, facts: dict[str, Any], shape: Shape) -> Response:
-    """All pieces in one."""
-    texts: list[str] = []
-    words: list[Word] = []
-    tokens, piece = 0, Piece("")
-    while not piece.finish:
-        piece = await saying.next()
-        texts.append(piece.text)
-        words += piece.words
-        tokens += piece.tokens
-    choice = shape.whole("".join(texts), piece.finish, None if saying.wish.likeliest is None else words)
-    return to_response({**facts, "choices": [choice], "usage": usage(piece, tokens)})
+class Counted:
+    """Tokens of all choices; the prompt, which they share, counts once."""
+
+    def __init__(self, choices: int) -> None:
+        self.left, self.tokens, self.prompt, self.reused = choices, 0, 0, 0
+
+    def look(self, place: int, piece: Piece) -> None:
+        """One more piece."""
+        self.tokens += piece.tokens
+        self.left -= bool(piece.finish)
+        if place == 0:
+            self.prompt, self.reused = piece.prompt_tokens, piece.reused
+
+    def usage(self) -> dict[str, Any]:
+        """As clients count."""
+        counts = {"prompt_tokens": self.prompt, "completion_tokens": self.tokens, "total_tokens": self.prompt + self.tokens}
+        return counts | {"prompt_tokens_details": {"cached_tokens": self.reused}}
 
 
-async def streamed(
-    hosted: Hosted, saying: Saying, first: Piece, facts: dict[str, Any], shape: Shape, *, with_usage: bool
-) -> AsyncIterator[bytes]:  # fmt: skip
-    """Events, the last of them `[DONE]`; who leaves ends the answer."""
-    piece, tokens = first, 0
-    nothing = {"usage": None} if with_usage else {}
-    chances = saying.wish.likeliest is not None
+async def whole(saying: Saying, facts: dict[str, Any], shape: type[Shape]) -> Response:
+    """All pieces of each choice in one."""
+    counted = Counted(saying.choices)
+    texts: list[list[str]] = [[] for _ in range(saying.choices)]
+    words: list[list[Word]] = [[] for _ in range(saying.choices)]
+    finishes = [""] * saying.choices
+    while counted.left:
+        place, piece = await saying.heard()
+        counted.look(place, piece)
+        texts[place].append(piece.text)
+        words[place] += piece.words
+        finishes[place] = piece.finish
+    told = [None if saying.likeliest is None else found for found in words]
+    choices = [shape(place).whole("".join(texts[place]), finishes[place], told[place]) for place in range(saying.choices)]
+    return to_response({**facts, "choices": choices, "usage": counted.usage()})
+
+
+class Events:
+    """Writes server-sent events; what all of them share is written once."""
+
+    def __init__(self, facts: dict[str, Any], shape: type[Shape], *, with_usage: bool) -> None:
+        self.facts, self.shape, self.with_usage = facts, shape, with_usage
+        self.head = b"data: " + coded(facts)[:-1] + b', "choices": ['
+        self.tail = b'], "usage": null}\n\n' if with_usage else b"]}\n\n"
+
+    def of(self, choice: dict[str, Any] | None) -> bytes:
+        """What is new of one choice."""
+        return b"" if choice is None else self.head + coded(choice) + self.tail
+
+    def last(self, counted: Counted) -> bytes:
+        """What was used, where that was asked for, and the end."""
+        used = b"data: " + coded({**self.facts, "choices": [], "usage": counted.usage()}) + b"\n\n" if self.with_usage else b""
+        return used + b"data: [DONE]\n\n"
+
+
+async def streamed(hosted: Hosted, saying: Saying, first: tuple[int, Piece], events: Events) -> AsyncIterator[bytes]:
+    """Events, the last of them `[DONE]`; what is there at once is written at once, and who leaves ends the answer."""
+    counted, shapes = Counted(saying.choices), [events.shape(place) for place in range(saying.choices)]
+    chances = saying.likeliest is not None
+    out = b"".join(events.of(shape.opening()) for shape in shapes)
+    place, piece = first
     try:
-        if facts["object"] == "chat.completion.chunk":
-            opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-            yield event({**facts, "choices": [opening], **nothing})
         while True:
-            tokens += piece.tokens
+            counted.look(place, piece)
             if piece.text or piece.words:
-                yield event({**facts, "choices": [shape.part(piece.text, None, list(piece.words) if chances else None)], **nothing})
+                out += events.of(shapes[place].part(piece.text, None, list(piece.words) if chances else None))
             if piece.finish:
+                out += events.of(shapes[place].part("", piece.finish, None))
+            if not counted.left:
                 break
-            piece = await saying.next()
-        yield event({**facts, "choices": [shape.part("", piece.finish, None)], **nothing})
-        if with_usage:
-            yield event({**facts, "choices": [], "usage": usage(piece, tokens)})
-        yield b"data: [DONE]\n\n"
+            if out and saying.pieces.empty():
+                yield out
+                out = b""
+            place, piece = await saying.heard()
+        yield out + events.last(counted)
     except problems.RequestError as error:
-        yield b"data: " + error.body(facts["id"].partition("-")[2]) + b"\n\n"
+        yield out + b"data: " + error.body(events.facts["id"].partition("-")[2]) + b"\n\n"
     finally:
         hosted.speaker.end(saying)
 
 
-def event(value: dict[str, Any]) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n\n"
-
-
-def usage(last: Piece, tokens: int) -> dict[str, Any]:
-    """As clients count."""
-    counts = {"prompt_tokens": last.prompt_tokens, "completion_tokens": tokens, "total_tokens": last.prompt_tokens + tokens}
-    return counts | {"prompt_tokens_details": {"cached_tokens": last.reused}}
+def coded(value: Any) -> bytes:
+    """JSON that holds no NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -57,7 +57,7 @@ class Tokenizer:
         """Ids run from 0 to this, less one."""
         return len(self.bytes)
 
-    @property
+    @cached_property
     def bytes(self) -> list[bytes]:
         """What each token stands for, as UTF-8; nothing for those that only mark."""
         return bytes_of(self.form, self.tokenizer)

@@ -25,7 +25,7 @@ ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that librarie
 
 def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) -> Ragged:
     """Ragged int32 token ids, at most so many each. `cut` is the pattern of the pieces that the tokenizer reads one by one."""
-    if cut == PIECES and is_few(texts, tokenizer):
+    if is_few(texts, tokenizer):
         ids = [tokenizer.encode(text, add_special_tokens=False).ids[:most] for text in texts]
         return Ragged.of(np.array([i for row in ids for i in row], np.int32), [len(row) for row in ids])
     column = pl.Series("piece", texts, dtype=pl.String)

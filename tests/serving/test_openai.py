@@ -80,7 +80,10 @@ REFUSED: list[tuple[str, dict[str, Any], int, str | None]] = [
     ("chat", {"messages": []}, 422, "messages"),
     ("chat", {"messages": [{"role": "robot", "content": "a"}]}, 422, "messages.0"),
     ("chat", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "http://x"}]}]}, 422, "messages.0"),
-    ("chat", {"messages": HELLO, "n": 2}, 400, "n"),
+    ("chat", {"messages": HELLO, "n": 0}, 422, "n"),
+    ("chat", {"messages": HELLO, "n": 9}, 422, "n"),
+    ("chat", {"messages": HELLO, "n": True}, 422, "n"),
+    ("chat", {"messages": HELLO, "best_of": 3}, 400, "best_of"),
     ("chat", {"messages": HELLO, "tools": [{}]}, 400, "tools"),
     ("chat", {"messages": HELLO, "logprobs": True}, 400, "logprobs"),
     ("chat", {"messages": HELLO, "top_p": 0.5}, 400, "top_p"),  # this task knows none
@@ -133,6 +136,8 @@ def test_the_document_names_these_routes(speaking: Running, served: Running) -> 
     paths = speaking.get("/openapi.json").json["paths"]
     chat = paths["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert chat["properties"]["model"]["enum"] == ["chat", "text", "slow", "vectors"]
+    assert chat["properties"]["n"]["maximum"] == speaking.service.limits.choices
+    assert chat["properties"]["max_tokens"]["maximum"] == 50
     assert chat["required"] == ["model", "messages"]
     assert paths["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["model"]["enum"] == [
         "vectors"
@@ -198,5 +203,5 @@ def test_the_official_client(speaking: Running) -> None:
             client.chat.completions.create(model="gpt-4", messages=HELLO)
         assert missing.value.code == "L602"
         with pytest.raises(openai.BadRequestError) as wrong:
-            client.chat.completions.create(model="chat", messages=HELLO, n=2)
-        assert wrong.value.param == "n"
+            client.chat.completions.create(model="chat", messages=HELLO, frequency_penalty=1)
+        assert wrong.value.param == "frequency_penalty"

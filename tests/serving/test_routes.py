@@ -6,6 +6,7 @@ import base64
 import datetime
 import io
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,16 @@ def test_the_examples_of_the_document_are_answered(served: Running) -> None:
         example = content["examples"]["one row"]["value"]
         kept = route["responses"]["200"]["content"]["application/json"]["example"]["answer"]
         assert served.post(f"/v1/predict/{base}", json.loads(json.dumps(example))).json["answer"] == near(kept)
+
+
+def test_small_answers_are_not_held_back(served: Running) -> None:
+    """Head and body go out as two small packets: with Nagle's algorithm the second one waits for the client's acknowledgement, 40 ms on Linux."""
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        own = [
+            connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for connection in list(served.server.server_state.connections)
+        ]
+    assert own
+    assert all(own)

@@ -188,7 +188,7 @@ def test_who_hangs_up_leaves_the_batch(speaking: Running) -> None:
     connection.close()
     wait_for(lambda: speaker.count == 0)
     hold(speaker, False)
-    wait_for(lambda: not speaker.sayings)
+    wait_for(lambda: not speaker.parts)
 
 
 def wait_for(true: Any) -> None:
@@ -230,7 +230,7 @@ def run(limits: Limits, script: Any, now: Any = time.monotonic) -> Any:
 async def rest(saying: Any) -> tuple[str, Piece]:
     texts, piece = [], Piece("")
     while not piece.finish:
-        piece = await saying.next()
+        _, piece = await saying.heard()
         texts.append(piece.text)
     return "".join(texts), piece
 
@@ -239,7 +239,7 @@ def test_the_line_is_bounded_and_newcomers_join_between_steps(pair: tuple[Any, A
     async def script(speaker: Speaker) -> Any:
         model = model_of(pair)
         long = speaker.begin(model, wish("The cat", max_tokens=150, temperature=0))
-        await long.next()
+        await long.heard()
         others = [speaker.begin(model, wish(f"The {k}", max_tokens=3, temperature=0)) for k in range(3)]
         with pytest.raises(RequestError, match="L612"):
             speaker.begin(model, wish("too many"))
@@ -269,17 +269,17 @@ def test_whose_time_is_over_leaves_the_batch(pair: tuple[Any, Any]) -> None:
         with pytest.raises(RequestError, match="L615"):
             await rest(first)
         second = speaker.begin(model, wish("The cat", max_tokens=150, temperature=0))
-        await second.next()
+        await second.heard()
         hold(speaker, True)
         clock[0] += LIMITS.answer_s + 1  # the first piece came in time, and the rest may take longer
         hold(speaker, False)
-        await second.next()
+        await second.heard()
         hold(speaker, True)
         clock[0] += LIMITS.speak_s
         hold(speaker, False)
         with pytest.raises(RequestError, match="L615"):
             await rest(second)
-        return len(speaker.sayings)
+        return len(speaker.parts)
 
     assert run(LIMITS, script, now=lambda: clock[0]) == 0
 
@@ -294,9 +294,9 @@ def test_a_newer_version_answers_who_comes_and_the_old_one_ends_what_it_began(pa
     async def script(speaker: Speaker) -> Any:
         old, new = model_of(pair), model_of(other)
         first = speaker.begin(old, wish("The cat", **asked))
-        await first.next()
+        await first.heard()
         second = speaker.begin(new, wish("The cat", **asked))
-        await second.next()
+        await second.heard()
         texts = [await rest(first), await rest(second)]
         (third,) = [speaker.begin(new, wish("x", **asked))]
         await rest(third)

@@ -90,6 +90,7 @@ def test_few_are_read_as_many(kind: str, seed: int, monkeypatch: pytest.MonkeyPa
         specs += [{"kind": "category", "names": ["-3", "0", "1", "2", "9007199254740992", "false", "true", "Wien"]}]
     if kind == "text":
         specs += [specs[0] | {"lowercase": False, "max_length": 3}]
+        specs += [found.fit(found.demo(60, 1), found.Config(tokenizer="wordpiece", vocabulary=300, lowercase=low)) for low in (True, False)]
     quick = 0
     for series, spec in itertools.product(columns(kind, seed), specs):
         monkeypatch.setattr(few, "MOST", 8)
@@ -112,4 +113,6 @@ def test_most_cells_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert few.sets(pl.Series(["a|b"]), "|") == [["a", "b"]]
     assert few.numbers(pl.Series(range(9)), ()) is None
     text = load("kinds", "text")
-    assert len(text.encode(pl.Series(["很好 good"]), text.fit(text.demo(60, 1), text.Config())).values) == 1
+    for tokenizer in ("bytes", "wordpiece"):
+        spec = text.fit(text.demo(60, 1), text.Config(tokenizer=tokenizer))
+        assert len(text.encode(pl.Series(["很好 good"]), spec).values) == 1

@@ -60,6 +60,20 @@ def test_a_beginning_at_work_is_shared_too_and_neighbours_change_nothing() -> No
     assert [one.tokens for one in answers] == [generate(made, OWN, [one.prompt], drawn)[0].tokens for one in answers]
 
 
+def test_prompts_that_come_together_and_begin_alike_are_read_once() -> None:
+    made, drawn = net(), replace(GREEDY, temperature=1.0)
+    prompt = np.array([0, *(SYSTEM * 2)])
+    for kept, reused in ((1, [0, 50, 50]), (0, [0, 0, 0])):
+        work = Slots(made, OWN, slots=4, kept=kept)
+        answers = [work.add(prompt, replace(drawn, seed=seed)) for seed in range(3)]
+        other = work.add(PROMPTS[0], drawn)
+        while work.busy:
+            work.step()
+        assert [one.reused for one in answers] == reused
+        assert [one.tokens for one in answers] == [generate(made, OWN, [prompt], one.settings)[0].tokens for one in answers]
+        assert other.tokens == generate(made, OWN, [other.prompt], drawn)[0].tokens
+
+
 def test_the_one_not_used_for_longest_makes_room() -> None:
     cache = Cache(1, 4, 1, 40, 2, like=torch.zeros(1))
     known = Prefixes(2, 2)
