@@ -37,6 +37,13 @@ class Weighs(Protocol):
 
 
 @runtime_checkable
+class Represents(Protocol):
+    """A net that is solved another way where there are more rows: in a forecast it solves a sample as it would the whole."""
+
+    stands_for: float  # rows that each row given stands for
+
+
+@runtime_checkable
 class Starts(Protocol):
     """A task: fills a fresh net with pretrained weights; never run on a bundle."""
 

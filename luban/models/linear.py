@@ -50,6 +50,7 @@ class Linear(nn.Module):
         """C, the inverse of the L2 penalty; left out, the best of three on a fifth of the training rows."""
 
     label_weights: Tensor | None = None  # only while solving
+    stands_for = 1.0  # rows that each row solved with stands for, in a forecast
 
     longest: Tensor  # () n of the longest n-grams
     idf: Tensor  # (texts · (buckets + 1),)
@@ -300,7 +301,7 @@ def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float
     held = np.arange(len(target)) % 5 == 4
     strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
     settled = len(strengths) == 1 and (net.config.longest is not None or not net.texts)
-    if settled or features.nnz * len(net.bias) > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+    if settled or features.nnz * len(net.bias) * net.stands_for > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
         return 0.0, strengths[len(strengths) // 2]
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 

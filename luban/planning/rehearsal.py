@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luban import energy, memory
-from luban.capabilities import Glances
+from luban.capabilities import Glances, Represents
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, name_of
@@ -116,6 +116,8 @@ class Rehearsal:
 
         def work(size: int) -> None:
             nets[:] = [task.build()]
+            if isinstance(nets[0], Represents):
+                nets[0].stands_for = total / size
             torch.manual_seed(seed)
             solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
 

@@ -17,7 +17,7 @@ from luban.columns import Columns
 from luban.data.sampler import WINDOW, Position, Sampler
 from luban.energy import cpu_seconds
 from luban.planning.costs import Cost, cost_of, fit, middle
-from luban.planning.memory import Parts, Peak, activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
+from luban.planning.memory import Parts, Peak, activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes, resident
 from luban.task import Loss
 from luban.training import budget, device
 from luban.training.loop import Trainer, suggested_epochs
@@ -31,6 +31,7 @@ PROBES = (64, 8)  # a first look takes so small parts of a batch
 SOME_STEPS = 4  # that patience must allow, else parts of batches are measured
 TRIES, SHORT_S = 8, 0.3  # probes, of which the fastest counts: what else the machine does is no reason for smaller batches
 TRIALS = 4  # steps that the run itself tries before it settles on a precision
+MOST_FORMS = 1024  # of which oneDNN keeps what it prepared
 SPARE = 1.5  # what an allocator and a backward pass need beyond what is saved
 
 
@@ -73,15 +74,17 @@ class Trial(Trainer):
         """What to go through."""
         self.epoch, self.until, self.settle_s, self.divisor = epoch, 0.0, 0.0, 1
         self.stamps: list[float] = []
+        self.held: list[int] = []
         self.chosen: list[np.ndarray] = []
         self.tell, self.interrupted = self.hear, lambda: time.perf_counter() > self.until
         self.net.train()
         return self
 
     def hear(self, event: str, **_: Any) -> None:
-        """When each step was done."""
+        """When each step was done, and what was resident then."""
         if event == "step":
             self.stamps.append(time.perf_counter())
+            self.held.append(resident())
 
     def order(self) -> Iterator[tuple[Position, np.ndarray]]:
         """The run's own order while it settles, then the chosen batches again and again."""
@@ -180,7 +183,7 @@ def try_steps(
         cost=fit(costs, seconds),
         settle_s=trial.settle_s,
         cores=cores,
-        peak_bytes=int(peak.bytes + SPARE * unheld),
+        peak_bytes=int(peak.bytes + SPARE * unheld + bytes_of_forms(trial, settings, scale)),
         parts=parts,
         flops=flops_of(trial),
         parameters=sum(p.numel() for p in trial.net.parameters()),
@@ -211,6 +214,18 @@ def timed(trial: Trial, patience: float) -> tuple[np.ndarray, np.ndarray, float]
     kinds = list(dict.fromkeys(places.tolist()))
     costs = [cost_of(trial.epoch.sizes[trial.chosen[kind]]) for kind in kinds]
     return np.array(costs, np.float64), np.array([middle(spans[places == kind]) for kind in kinds]), cores
+
+
+def bytes_of_forms(trial: Trial, settings: Training, scale: float) -> float:
+    """What the run will hold for forms of batches that were not tried: libraries keep what they prepared for each, up to a number."""
+    tried = trial.held[: len(trial.chosen)]  # each form once
+    if len(tried) <= WARM + 1:
+        return 0.0
+    rise = (tried[-1] - tried[WARM]) / (len(tried) - 1 - WARM)
+    epochs = budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale), suggested_epochs(trial.net)) or math.inf
+    forms = len(np.unique(trial.epoch.costs(), axis=0)) * max(1.0, epochs)
+    most = min(forms, len(np.unique(trial.epoch.sizes)), settings.steps or math.inf, MOST_FORMS)
+    return max(0.0, rise) * max(0.0, most - len(tried))
 
 
 def parts_of(trial: Trial, settings: Training) -> Parts:

@@ -11,6 +11,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from luban.models import linear
 from luban.models.linear import Linear, against_rest
 
 TEXT = {"kind": "text"}
@@ -149,3 +150,14 @@ def test_features_that_no_row_has_change_no_weight() -> None:
     assert np.array_equal(np.r_[wide[:5], wide[-2:]], narrow)
     assert np.array_equal(bias, same)
     assert not wide[5:-2].any()
+
+
+def test_a_sample_that_stands_for_many_rows_is_solved_as_they_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "SEARCH_VALUES", 5_000)
+    rng = np.random.default_rng(0)
+    features = sp.random(200, 50, 0.2, "csr", rng=rng)  # 2,000 values
+    target = rng.integers(0, 2, 200)
+    net = Linear(Linear.Config(longest=1, buckets=1024), {"x": {"kind": "number"}}, 1, aim="label")
+    assert linear.choose(features, target, net)[0] > 0  # searched
+    net.stands_for = 3.0
+    assert linear.choose(features, target, net)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from luban.columns import Columns
 from luban.planning.costs import features, fit, middle
 from luban.planning.memory import activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
-from luban.planning.steps import RECURRENT, epoch_of, try_steps
+from luban.planning.steps import RECURRENT, bytes_of_forms, epoch_of, try_steps
 from luban.tasks.classification import Classification
 from luban.training import optimizers
 from luban.training.settings import Training
@@ -136,3 +137,20 @@ def test_an_epoch_of_more_rows_has_more_batches() -> None:
     assert epoch_of(rows, 16, 0, scale=10.0).count == pytest.approx(140)
     sized = replace(rows, size=np.full(len(rows), 5))
     assert set(epoch_of(sized, 16, 0, scale=1.0).costs()[:, 1]) == {5.0}
+
+
+def test_memory_that_rises_with_every_new_form_of_batches_is_carried_on_to_all_forms() -> None:
+    def bytes_of(held: list[int], sizes: list[int], steps: int | None) -> float:
+        longest = np.array(sizes)
+        costs = np.stack([np.full(len(longest), 16.0), longest.astype(float)], 1)
+        epoch = SimpleNamespace(sizes=longest, costs=lambda: costs)
+        trial: Any = SimpleNamespace(held=held, chosen=[0] * 12, epoch=epoch, net=nn.Linear(1, 1))
+        return bytes_of_forms(trial, Training(steps=steps, epochs=None), 1.0)
+
+    rising = [500, 900, 950, *range(1000, 1045, 5)]  # 5 for each of the last
+    assert bytes_of(rising, list(range(100)), 1000) == 5 * (100 - 12)
+    assert bytes_of(rising, list(range(100)), 40) == 5 * (40 - 12)  # no more forms than steps
+    assert bytes_of([*rising, 9999, 9999], list(range(100)), 1000) == 5 * (100 - 12)  # the second time nothing is new
+    assert bytes_of([*rising[:3], *[1000] * 9], list(range(100)), 1000) == 0
+    assert bytes_of(rising, [7] * 100, 1000) == 0
+    assert bytes_of(rising[:3], list(range(100)), 1000) == 0  # too few to say
