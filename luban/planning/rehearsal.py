@@ -115,9 +115,10 @@ class Rehearsal:
         examples, nets, seed = self.examples["train"], [], self.recipe.training.seed
 
         def work(size: int) -> None:
-            nets[:] = [task.build()]
-            if isinstance(nets[0], Represents):
-                nets[0].stands_for = total / size
+            net: Any = task.build()
+            nets[:] = [net]
+            if isinstance(net, Represents):
+                net.stands_for = total / size
             torch.manual_seed(seed)
             solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
 

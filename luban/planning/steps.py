@@ -221,11 +221,13 @@ def bytes_of_forms(trial: Trial, settings: Training, scale: float) -> float:
     tried = trial.held[: len(trial.chosen)]  # each form once
     if len(tried) <= WARM + 1:
         return 0.0
-    rise = (tried[-1] - tried[WARM]) / (len(tried) - 1 - WARM)
-    epochs = budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale), suggested_epochs(trial.net)) or math.inf
-    forms = len(np.unique(trial.epoch.costs(), axis=0)) * max(1.0, epochs)
-    most = min(forms, len(np.unique(trial.epoch.sizes)), settings.steps or math.inf, MOST_FORMS)
-    return max(0.0, rise) * max(0.0, most - len(tried))
+    begin = max(WARM, len(tried) // 2)  # till then an allocator still grows
+    rise = (tried[-1] - tried[begin]) / (len(tried) - 1 - begin)
+    batches, every = trial.epoch.costs(), len(np.unique(trial.epoch.sizes))
+    epochs = [settings.steps and settings.steps / len(batches), budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale))]
+    missed = 1 - min(1.0, len(np.unique(batches, axis=0)) / every)  # share of the forms that an epoch does not meet
+    forms = every * (1 - missed ** min((count for count in epochs if count), default=math.inf))
+    return max(0.0, rise) * max(0.0, min(forms, settings.steps or math.inf, MOST_FORMS) - len(tried))
 
 
 def parts_of(trial: Trial, settings: Training) -> Parts:
