@@ -145,7 +145,8 @@ def carried(found: list[Measure], total: int, *, once_s: float, affine: bool, ea
     factor = (total / last.size) ** (1.0 if len(found) < 2 else power_of(found))
     seconds = last.seconds * factor
     if len(found) > 1 and (affine or slope_of(found) < LEAST):
-        seconds = last.seconds + rise([(m.size, m.seconds) for m in found]) * (total - last.size)
+        bent = 1.0 if affine else math.log(total) / math.log(max(2, last.size))  # beside a constant part solvers grow as n log n
+        seconds = last.seconds + bent * rise([(m.size, m.seconds) for m in found]) * (total - last.size)
     peak = last.peak_bytes + min(each, rise([(m.size, m.peak_bytes) for m in found])) * (total - last.size)
     cores = last.cpu_seconds / max(last.seconds, 1e-6)
     return Growth(seconds, once_s, seconds * cores, int(peak), last.size / total)
