@@ -224,10 +224,11 @@ def bytes_of_forms(trial: Trial, settings: Training, scale: float) -> float:
     begin = max(WARM, len(tried) // 2)  # till then an allocator still grows
     rise = (tried[-1] - tried[begin]) / (len(tried) - 1 - begin)
     batches, every = trial.epoch.costs(), len(np.unique(trial.epoch.sizes))
-    epochs = [settings.steps and settings.steps / len(batches), budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale))]
-    missed = 1 - min(1.0, len(np.unique(batches, axis=0)) / every)  # share of the forms that an epoch does not meet
-    forms = every * (1 - missed ** min((count for count in epochs if count), default=math.inf))
-    return max(0.0, rise) * max(0.0, min(forms, settings.steps or math.inf, MOST_FORMS) - len(tried))
+    epochs = budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale), suggested_epochs(trial.net)) or math.inf
+    steps = min(settings.steps or math.inf, epochs * trial.epoch.count)
+    missed = 1 - min(1.0, len(np.unique(batches, axis=0)) / every)  # share of the forms that so many batches do not meet
+    forms = min(every * (1 - missed ** (steps / len(batches))), steps, MOST_FORMS)
+    return max(0.0, rise) * max(0.0, forms - len(tried))
 
 
 def parts_of(trial: Trial, settings: Training) -> Parts:

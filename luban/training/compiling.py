@@ -81,10 +81,14 @@ def compiled(net: nn.Module, device: torch.device) -> nn.Module:
 
 
 def blocks_of(net: nn.Module) -> list[nn.Module]:
-    """The longest list of modules of one class and one shape, none of them of torch's own; [] where there is none."""
+    """All lists of modules of one class and one shape, none of torch's own and none within another; several a list, where there are such."""
     lists = [list(module) for module in net.modules() if isinstance(module, nn.ModuleList | nn.Sequential) and len(module)]
     alike = [blocks for blocks in lists if len({form_of(block) for block in blocks}) == 1 and not of_torch(blocks[0])]
-    return max(alike, key=len, default=[])
+    found: list[nn.Module] = []
+    for blocks in [several for several in alike if len(several) > 1] or alike:  # what stands without comes first
+        if not any(blocks[0] is part for block in found for part in block.modules()):
+            found += blocks
+    return found
 
 
 def form_of(block: nn.Module) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from luban.errors import MachineError
 from luban.language.causal import nats_of
+from luban.models.encoder_decoder import EncoderDecoder
 from luban.models.gpt import Block, Gpt
 from luban.training import compiling
 from luban.training.budget import Purse
@@ -75,6 +76,7 @@ def test_the_blocks_of_a_decoder_are_compiled_as_one_and_move_the_same_weights()
     ("net", "count"),
     [
         (Gpt(Gpt.Config(width=16, layers=5, heads=2, context=32), 50), 5),
+        (EncoderDecoder(EncoderDecoder.Config(width=16, layers=3, heads=2), 50), 6),  # those of the decoder too
         (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), 0),
         (nn.Sequential(nn.Sequential(nn.Linear(4, 4)), nn.ReLU()), 0),
         (nn.ModuleList([Block(Gpt.Config(width=width)) for width in (12, 24)]), 0),

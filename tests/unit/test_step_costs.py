@@ -143,7 +143,7 @@ def test_memory_that_rises_with_every_new_form_of_batches_is_carried_on_to_all_f
     def bytes_of(held: list[int], sizes: list[int], steps: int | None) -> float:
         longest = np.array(sizes)
         costs = np.stack([np.full(len(longest), 16.0), longest.astype(float)], 1)
-        epoch = SimpleNamespace(sizes=longest, costs=lambda: costs)
+        epoch = SimpleNamespace(sizes=longest, costs=lambda: costs, count=len(costs))
         trial: Any = SimpleNamespace(held=held, chosen=[0] * 12, epoch=epoch, net=nn.Linear(1, 1))
         return bytes_of_forms(trial, Training(steps=steps, epochs=None), 1.0)
 
