@@ -19,14 +19,10 @@ import io
 import json
 import os
 import random
-import signal
 import socket
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +30,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from halting import Halting, free_port
 from PIL import Image
 from serving import Seen, Service, load, request
 
@@ -116,41 +113,20 @@ def answer(port: int, asked: bytes) -> Any:
     return value
 
 
-class Peer:
-    """Another service on the same weights, halted unless it is asked."""
+class Peer(Halting):
+    """Another service on the same weights."""
 
     def __init__(self, python: str, name: str, kind: str, bundle: Path, core: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        bind = ["taskset", "-c", core] if core else []
+        self.port = free_port()
         script = str(Path(__file__).with_name("serving_classifier_peers.py"))
-        command = [*bind, python, script, name, kind, str(bundle), str(self.port)]
         surroundings = os.environ | {"PYTHONPATH": str(Path(luban.__file__).parents[1])}
-        self.process, begun = subprocess.Popen(command, start_new_session=True, env=surroundings), time.perf_counter()
-        while True:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                break
-            if self.process.poll() is not None or time.perf_counter() - begun > START_S:
-                self.stop()
-                raise RuntimeError(f"{name} does not answer")
-            time.sleep(0.2)
-
-    def halt(self, halted: bool) -> None:
-        """Stop all of it, or let it go on."""
-        os.killpg(self.process.pid, signal.SIGSTOP if halted else signal.SIGCONT)
-
-    def stop(self) -> None:
-        """With its workers."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGCONT)
-            os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(20)
+        self.begin(
+            [python, script, name, kind, str(bundle), str(self.port)],
+            core,
+            lambda: socket.create_connection(("127.0.0.1", self.port), 1).close(),
+            patience_s=START_S,
+            env=surroundings,
+        )
 
 
 @dataclass

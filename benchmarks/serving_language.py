@@ -13,20 +13,17 @@ import http.client
 import json
 import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
+from halting import Halting, free_port
 from serving import Service
 
 from luban import recipe
@@ -115,37 +112,15 @@ class Load:
         return prompt, first
 
 
-class Peer:
+class Peer(Halting):
     """Another service on the same checkpoint."""
 
     def __init__(self, python: str, name: str, checkpoint: Path, core: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        bind = ["taskset", "-c", core] if core else []
+        self.port = free_port()
         script = str(Path(__file__).with_name("serving_peers.py"))
-        begun = time.perf_counter()
-        self.process = subprocess.Popen([*bind, python, script, name, str(checkpoint), str(self.port)], start_new_session=True)
-        while True:
-            with suppress(OSError, http.client.HTTPException):
-                asked_of(self.port, "/generate", {"prompt": words(3, 0), "max_tokens": 1})
-                break
-            if self.process.poll() is not None or time.perf_counter() - begun > START_S:
-                self.stop()
-                raise RuntimeError(f"{name} does not answer")
-            time.sleep(0.2)
-        self.start_s = time.perf_counter() - begun
-
-    def halt(self, halted: bool) -> None:
-        """Stop all of it, or let it go on."""
-        os.killpg(self.process.pid, signal.SIGSTOP if halted else signal.SIGCONT)
-
-    def stop(self) -> None:
-        """With its workers."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGCONT)
-            os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
+        once = {"prompt": words(3, 0), "max_tokens": 1}
+        command = [python, script, name, str(checkpoint), str(self.port)]
+        self.start_s = self.begin(command, core, lambda: asked_of(self.port, "/generate", once), patience_s=START_S)
 
 
 def started(bundle: Path, core: str) -> Service:

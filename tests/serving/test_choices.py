@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from parrot import stand_in
-from running import ANYWHERE, Running, running
-from test_speaking import LIMITS, alone, made, metric
+from running import Running
+from untrained import LIMITS, alone, metric
 
 from luban.draw import key_of
-from luban.serving.app import Service
-from luban.tasks.chat import Chat
-from luban.tasks.language_modeling import LanguageModeling
 
 PROMPT = "the cat sees a bird in the tree and 小猫看见飞鸟"
 ASKED = {"model": "text", "prompt": PROMPT, "max_tokens": 12, "temperature": 0.9, "seed": 5, "n": 3}
 TALK = [{"role": "user", "content": "1 plus 1?"}]
-
-
-@pytest.fixture(scope="module")
-def pair() -> tuple[Any, Any]:
-    return made(LanguageModeling, "text")
-
-
-@pytest.fixture(scope="module")
-def speaking(shelf: dict[str, Path], pair: tuple[Any, Any]) -> Iterator[Running]:
-    service = Service([(name, shelf["number"]) for name in ("text", "chat")], place=ANYWHERE, limits=LIMITS)
-    stand_in(service, "text", pair[0], "text", [], net=pair[1])
-    task, net = made(Chat, "prompt")
-    stand_in(service, "chat", task, "messages", [], net=net)
-    with running(service) as found:
-        yield found
 
 
 def events(answer: Any) -> list[Any]:

@@ -8,71 +8,25 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
-from parrot import stand_in
-from running import ANYWHERE, Running, running
+from running import Running
+from untrained import LIMITS, alone, made, metric
 
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
-from luban.serving.app import Service
 from luban.serving.desks import Piece, Wish
 from luban.serving.problems import RequestError
 from luban.serving.settings import Limits
 from luban.serving.speaking import Speaker
-from luban.tasks.chat import Chat
 from luban.tasks.language_modeling import LanguageModeling
 
-GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 251}
-LIMITS = Limits(tokens=150, prompt_tokens=120, streams=4, waiting_streams=12, prefixes=3, part_tokens=32)
 SAMPLED = {"temperature": 0.9, "top_p": 0.95, "max_tokens": 40}
-
-
-def made(kind: Any, column: str) -> tuple[Any, Any]:
-    """A fitted task and a net that was never trained, its weights away from zero."""
-    table = kind.demo(None, 80, 0)
-    config = kind.Config(inputs={column: {"kind": "text"}}, model=GPT, tokenizer="characters", generation=Generation(max_tokens=30))
-    task = kind(config, kind(config).fit(table))
-    torch.manual_seed(1)
-    net = task.build()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    return task, net.eval()
-
-
-@pytest.fixture(scope="module")
-def pair() -> tuple[Any, Any]:
-    return made(LanguageModeling, "text")
-
-
-@pytest.fixture(scope="module")
-def speaking(shelf: dict[str, Path], pair: tuple[Any, Any]) -> Iterator[Running]:
-    service = Service([(name, shelf["number"]) for name in ("text", "chat")], place=ANYWHERE, limits=LIMITS)
-    stand_in(service, "text", pair[0], "text", [], net=pair[1])
-    task, net = made(Chat, "prompt")
-    stand_in(service, "chat", task, "messages", [], net=net)
-    with running(service) as found:
-        yield found
-
-
-def alone(pair: tuple[Any, Any], prompt: str, **settings: Any) -> str:
-    """What the model says to a prompt with nobody beside it."""
-    task, net = pair
-    (tokens,) = task.whole_prompts(pl.DataFrame({"text": [prompt]}))
-    return generate(net, task.tokenizer, [tokens], Generation(**settings))[0].text
-
-
-def metric(where: Running, name: str) -> float:
-    lines = where.get("/metrics").body.decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{"))
 
 
 PROMPTS = ["The cat", "小猫看见", "a bird sees the tree " * 4, "x", "The cat sees", "飞鸟找到大树。" * 5]
