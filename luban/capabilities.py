@@ -115,10 +115,14 @@ class Errs(Protocol):
 
 @runtime_checkable
 class Glances(Protocol):
-    """A task whose answers are dear: what of the validation examples judges the network between its steps."""
+    """A task whose answers are dear: which validation examples judge a network, and how they are answered."""
 
-    def glance(self, examples: Columns, metric: str) -> Columns:
-        """The same each time; once the network is finished all are judged."""
+    def glance(self, examples: Columns, metric: str, *, last: bool) -> Columns:
+        """Between the network's steps; `last`: where a test split follows, for every rung. The same each time."""
+        ...
+
+    def as_learnt(self, examples: Columns) -> Columns:
+        """The same examples, to be answered at the lengths of their targets: a rehearsal's net would not find the end of an answer."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from luban.capabilities import Climbs
+from luban.capabilities import Climbs, Glances
 from luban.columns import Columns
 from luban.evaluation.intervals import interval, paired_interval
 from luban.evaluation.metrics import Metric, find
@@ -67,6 +67,14 @@ def candidates(recipe: Any, task: Any) -> list[tuple[Any, Role]]:
     ladder += [] if auto else [task]
     found: list[tuple[Any, Role]] = [(rung, "baseline" if solved(rung) else "network") for rung in ladder]
     return found if recipe.evaluation.baselines else found[-1:]
+
+
+def looked_at(task: Any, examples: dict[str, Columns], metric: Metric, *, last: bool) -> Columns:
+    """The validation examples that judge a network between its steps, or at last every rung; all of them, unless answers are dear."""
+    validation = examples["validation"]
+    if not isinstance(task, Glances) or (last and not len(examples["test"])):
+        return validation
+    return task.glance(validation, metric.name, last=last)
 
 
 def solved(task: Any) -> bool:

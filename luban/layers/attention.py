@@ -22,6 +22,7 @@ from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Turn, rotate
 from luban.messages import tr
 
+MANY_KEYS = 256  # from which products of bfloat16 are worth it
 Asked = tuple[Tensor, Tensor]  # keys and values, each (B, K, S, E)
 
 
@@ -135,6 +136,10 @@ def attend(
 
     mask: broadcast to (B, 1 or H, T, S), bool, True = may be seen, or added to the scores; every token must see one at least.
     """
+    if slow_in_half(q, k):
+        with torch.autocast("cpu", enabled=False):
+            mask = mask if mask is None or mask.dtype == torch.bool else mask.float()
+            return attend(q.float(), k.float(), v.float(), mask=mask, causal=causal, dropout=dropout, scaled=scaled)
     groups, steps = q.shape[1] // k.shape[1], q.shape[2]
     causal = causal if steps > 1 else False  # never a symbol, over which a compiler would break the graph
     scale = None if scaled else 1.0
@@ -145,6 +150,12 @@ def attend(
         return mixed.reshape(q.shape)
     k, v = shared(k, groups), shared(v, groups)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
+
+
+def slow_in_half(q: Tensor, k: Tensor) -> bool:
+    """Whether bfloat16 would be slower than float32: its backward pass on a CPU is, three to nine times, where few keys are asked."""
+    half = torch.is_autocast_enabled("cpu")
+    return half and q.device.type == "cpu" and torch.is_grad_enabled() and k.shape[2] < MANY_KEYS
 
 
 def shared(x: Tensor, groups: int) -> Tensor:

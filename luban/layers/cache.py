@@ -38,11 +38,16 @@ class Cache:
         self.lengths[target] = count
 
     def reorder(self, rows: Tensor) -> None:
-        """Slot i goes on with what slot rows[i] held: the beams that survive. rows (A,)."""
-        longest = int(self.lengths[rows].max())
+        """Slot i goes on with what slot rows[i] held: the beams that survive, of which many stay where they are. rows (A,)."""
+        into = (rows != torch.arange(len(rows))).nonzero()[:, 0]
+        if not len(into):
+            return
+        source, longest = rows[into], int(self.lengths[rows[into]].max())
+        device = self.keys[0].device
+        target, source = into.to(device), source.to(device)
         for kept in (*self.keys, *self.values):
-            kept[: len(rows), :, :longest] = kept[rows.to(kept.device), :, :longest]
-        self.lengths[: len(rows)] = self.lengths[rows]
+            kept[target, :, :longest] = kept[source, :, :longest]
+        self.lengths[into] = self.lengths[rows[into]]
 
     def clear(self, slot: int) -> None:
         """Forget a sequence."""

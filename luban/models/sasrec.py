@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.errors import RecipeError
+from luban.layers.attention import attend
 from luban.layers.dense import Count, Share, Width
 from luban.messages import tr
 
@@ -140,5 +141,5 @@ class Block(nn.Module):
         """softmax(QKᵀ/√d)V in each head."""
         batch, steps, width = x.shape
         q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        mixed = attend(q, k, v, mask=seen)
         return self.out(mixed.transpose(1, 2).reshape(batch, steps, width))

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from luban.errors import RecipeError
-from luban.layers.attention import weights
+from luban.layers.attention import attend, weights
 from luban.layers.dense import Count, Share, Width
 from luban.layers.texts import Texts
 from luban.messages import tr
@@ -105,7 +104,7 @@ class Block(nn.Module):
         mask = known[:, None, None, :]
         if self.maps is not None:
             self.maps.append(weights(q, k, mask=mask))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        mixed = attend(q, k, v, mask=mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, steps, width))
 
 

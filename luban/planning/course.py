@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from luban.planning.forecast import Network, Stage
+from luban.errors import warn
+from luban.messages import tr
+from luban.planning.forecast import Forecast, Network, Stage
 from luban.recipe import Recipe
 from luban.training.budget import RESERVE, RESERVE_S, is_late, left_for_fits
 
 AFTERWARDS = ("score", "folds", "report")  # what follows when every model is fitted
 FITS = ("solve", "settle", "train", "validate", "save")
 SPARE = 1.1  # of what evaluation and report were foreseen to take, that much is kept back
+FULL, OVER = 0.9, 1.03  # of a budget: below, it cuts nothing short; above, it is not kept
+FEW_STEPS = 50  # from which little is learnt
 VALIDATED = 0.1  # share of a budgeted training that validations may take
 
 
@@ -70,6 +75,26 @@ def shortened(kept: list[Stage], own: list[Stage], network: Network, seconds: fl
     cuts["train"] = min(1.0, max(0.0, seconds - others) / max(train.seconds, 1e-9))
     network = replace(network, steps=round(network.steps * cuts["train"]), epochs=network.epochs * cuts["train"])
     return [stage.of(cuts[stage.name]) if stage in own else stage for stage in kept], network
+
+
+def warn_tight(forecast: Forecast) -> None:
+    """Say so where a budget is foreseen not to be kept, or to leave hardly a step."""
+    whole, network = forecast.budget_s, forecast.network
+    if whole is None or network is None or forecast.seconds < FULL * whole:
+        return
+    others = forecast.seconds - sum(stage.seconds for stage in forecast.stages if stage.name == "train")
+    if forecast.seconds <= OVER * whole and network.steps >= FEW_STEPS:
+        return
+    what = tr(
+        "about {others:.0f} s go to all but training, of a budget of {whole:.0f} s: {steps} steps are left",
+        others=others, whole=whole, steps=network.steps,
+    )  # fmt: skip
+    warn("W332", what, where="training.budget", fix=tr("give {seconds:.0f} s, or a smaller model or fewer rows", seconds=enough(others)))
+
+
+def enough(others: float) -> float:
+    """A budget of which half is training, in tens of seconds."""
+    return 10 * math.ceil(2 * others / 10)
 
 
 def repeated(before: list[Stage], scores: list[Stage], recipe: Recipe) -> list[Stage]:

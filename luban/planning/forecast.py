@@ -47,6 +47,7 @@ class Network:
     device: str
     parts: Parts
     of_encoders: int = 0  # of the parameters
+    why: str = ""  # that precision
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from luban.planning.memory import Peak
 
 LEAST, MOST = 0.9, 2.0  # powers of the size that solvers are believed to have; below, there is a constant part, and a line is carried on
 FACTOR = 4
-LEAP = 8
+LEAP, DOUBLE = 8, 2  # to the second of two sizes; the smaller where a line is looked for and the first took all the patience
 LIMIT, LIMIT_S = 3, 3.0  # patiences, and seconds at the least, after which one round is broken off
 SHORT_S = 0.2
 WORTH = 1.5  # a next size less than so many times the last teaches little
@@ -115,7 +115,8 @@ def grow(
             break
         found.append(measure(work, size))
     if len(found) == 1 and found[0].size < most:  # two sizes tell a constant part from a growing one, whatever they take
-        found.append(once(work, min(most, LEAP * found[0].size), limit))
+        leap = DOUBLE if affine and first.seconds > patience else LEAP
+        found.append(once(work, min(most, leap * found[0].size), limit))
     return carried(found, total, once_s=max(0.0, first.seconds - found[0].seconds), affine=affine, each=each)
 
 

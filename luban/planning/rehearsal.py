@@ -18,7 +18,7 @@ from luban import energy, memory
 from luban.capabilities import Glances, Represents
 from luban.columns import Columns
 from luban.errors import logger
-from luban.evaluation.ladder import Role, Rung, candidates, name_of
+from luban.evaluation.ladder import Role, Rung, candidates, looked_at, name_of
 from luban.evaluation.metrics import Metric
 from luban.planning.forecast import Network, Stage
 from luban.planning.growth import Growth, grow
@@ -35,7 +35,8 @@ from luban.training.weights import clone
 
 WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patience, how it is shared out
 FIRST_ROWS = 200
-FEW_PREDICTED = 1000
+FEW_PREDICTED, FEWEST_PREDICTED = 1000, 100
+BRIEF_S = 2.0  # of patience in all: less is begun with
 FIRST_DRAWS = 50
 MOST_MARKS, MOST_STREAMED = 200_000, 50_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
@@ -150,7 +151,7 @@ class Rehearsal:
         self.network = Network(
             name=name, parameters=steps.parameters, of_encoders=steps.of_encoders, trained=steps.trained, steps=round(count), epochs=count / epoch.count,
             batch_size=trial.batch_size, flops_per_step=steps.flops, step_seconds=step_s, longest=int(epoch.sizes.max()),
-            threads=steps.threads, precision=steps.precision, device=steps.device, parts=steps.parts,
+            threads=steps.threads, precision=steps.precision, why=steps.why, device=steps.device, parts=steps.parts,
         )  # fmt: skip
         if trial.device.type == "cuda":
             self.device_bytes = torch.cuda.max_memory_reserved(trial.device)
@@ -176,38 +177,46 @@ class Rehearsal:
         rung = Rung(name, task, net, role, 0.0)
         part = next((part for part in ("validation", "test") if len(self.examples[part])), None)
         if part is not None:
-            self.predicted(rung, part, self.validations() if role == "network" else 1)
+            self.predicted(rung, part)
         self.rungs.append(rung)
 
-    def predicted(self, rung: Rung, part: str, validations: int) -> None:
+    def predicted(self, rung: Rung, part: str) -> None:
         """Predict a split as far as patience allows; its marks stand for both splits."""
-        examples, found = self.examples[part], []
+        examples = looked_at(rung.task, self.examples, self.metric, last=True) if part == "validation" else self.examples[part]
+        growth, rows, found = self.answered(rung, examples, part)
+        if part == "validation":
+            self.validated(rung, growth)
+            rung.validation = repeated(found, min(self.most_marks, len(examples)))
+        if count := round(len(self.examples["test"]) * self.scale):
+            self.add("score", rung.name, replace(growth, once_s=0.0), times=count / rows)
+            rung.test = repeated(found, min(self.most_marks, len(self.examples["test"])))
+
+    def validated(self, rung: Rung, last: Growth) -> None:
+        """The validations between a network's steps, and the last; where that one is another, it is kept back for as the test split is."""
+        often = min(self.recipe.training.validations, self.network.steps) if self.network and rung.role == "network" else 0
+        if not often or not isinstance(rung.task, Glances):
+            self.add("validate", rung.name, last, times=often + 1)
+            return
+        looked = looked_at(rung.task, self.examples, self.metric, last=False)
+        self.add("validate", rung.name, self.answered(rung, looked, "validation")[0], times=often)
+        self.add("score", rung.name, last)
+
+    def answered(self, rung: Rung, examples: Columns, part: str) -> tuple[Growth, int, Columns]:
+        """What answering and judging these of a split takes, how many they are in the run, and the marks of some."""
+        found: list[Columns] = []
+        total = len(examples) if len(examples) < len(self.examples[part]) else round(len(examples) * self.scale)
+        if isinstance(rung.task, Glances):
+            examples = rung.task.as_learnt(examples)
 
         def work(size: int) -> None:
             found[:] = [marks_of(rung.task, rung.net, spread(examples, size))]
             self.metric(found[0])
 
-        total = round(len(examples) * self.scale)
-        growth = grow(work, total, most=len(examples), start=FEW_PREDICTED, patience=self.share("validate"), affine=True)
+        start = FEWEST_PREDICTED if self.patience < BRIEF_S or isinstance(rung.task, Glances) else FEW_PREDICTED
+        growth = grow(work, total, most=len(examples), start=start, patience=self.share("validate"), affine=True)
         if not found:  # even the first few were cut off; the report needs some
             found.append(marks_of(rung.task, rung.net, spread(examples, 2)))
-        if part == "validation":
-            often = validations if rung.role == "network" else 1
-            if rung.role == "network" and isinstance(rung.task, Glances):
-                looked = rung.task.glance(examples, self.metric.name)
-                glimpse = grow(lambda size: self.metric(marks_of(rung.task, rung.net, spread(looked, size))), total, most=len(examples),
-                               start=FEW_PREDICTED, patience=self.share("validate"), affine=True)  # fmt: skip
-                self.add("validate", rung.name, glimpse, times=often)
-                often = 0
-            self.add("validate", rung.name, growth, times=often + (rung.role == "network"))
-            rung.validation = repeated(found[0], min(self.most_marks, len(self.examples["validation"])))
-        if count := len(self.examples["test"]):
-            self.add("score", rung.name, replace(growth, once_s=0.0), times=count / len(examples))
-            rung.test = repeated(found[0], min(self.most_marks, count))
-
-    def validations(self) -> int:
-        """How many times the network is validated."""
-        return min(self.recipe.training.validations, self.network.steps) if self.network else 1
+        return growth, total, found[0]
 
     def finished(self) -> None:
         """Report and bundle, with growing numbers of draws."""

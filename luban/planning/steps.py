@@ -98,10 +98,17 @@ class Trial(Trainer):
         if self.divisor == 1:
             self.settle(False)
             self.settle_s = time.perf_counter() - begun
-        else:
-            self.threads = device.use_threads(self.settings.threads)
-            self.settle_s = TRIALS * seconds
+            self.chosen = self.choose()
+            return
+        self.threads = device.use_threads(self.settings.threads)
+        self.settle_s = TRIALS * seconds
         self.chosen = self.choose()
+        self.precision = self.choose_precision()
+        self.stepper.compute_in(self.device, self.precision)
+
+    def first_batches(self) -> list[Any]:
+        """The run's own, or where they are too large parts of them."""
+        return [batch for rows in self.chosen[:2] for batch in self.cut(rows, 0)] if self.chosen else super().first_batches()
 
     def probe(self) -> tuple[float, float]:
         """Seconds and saved bytes of a step over the dearest batch, on the line through two small parts of it."""
@@ -162,6 +169,7 @@ class Steps:
     share: float  # of a batch that was held in memory; below 1 the whole is carried on
     threads: int
     precision: str
+    why: str  # that precision
     device: str
     of_encoders: int = 0  # of the parameters
 
@@ -194,6 +202,7 @@ def try_steps(
         share=1 / trial.divisor,
         threads=trial.threads or torch.get_num_threads(),
         precision=trial.precision,
+        why=trial.why,
         device=str(trial.device),
     )
     return steps, epoch, trial

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from luban.columns import Columns, Ragged
+from luban.rewriting.encoding import ASKED
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,22 @@ class Batch:
     tag: Tensor  # (B,) int64 the token that asks for a language, below 0 = none
     said: Tensor | None  # (B, T) int64 what stood before each target: the mark that begins an answer, then its tokens; None = not known
     targets: Tensor | None  # (B, T) int64 what follows each, the end last; below 0 = nothing
-    decode: Tensor | None  # (B,) bool, whether the row is to be answered; None = all are
+    decode: Tensor | None  # (B,) uint8 bits: whether and how the row is to be answered; None = all are, as asked
 
     @property
     def answered(self) -> Tensor:
         """(B,) bool."""
-        return torch.ones(len(self.windows), dtype=torch.bool) if self.decode is None else self.decode
+        return torch.ones(len(self.windows), dtype=torch.bool) if self.decode is None else (self.decode & ASKED) > 0
+
+    def has(self, bit: int) -> bool:
+        """Whether any row is to be answered so."""
+        return self.decode is not None and bool((self.decode & bit).any())
+
+    @property
+    def ratio(self) -> float:
+        """Tokens of the targets for each of the sources."""
+        said = 0 if self.targets is None else int((self.targets >= 0).sum())
+        return said / max(1, int(self.known.sum()))
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""

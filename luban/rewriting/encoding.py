@@ -5,6 +5,7 @@ N rows. Of a source the tokens of its text alone; marks and tags are added in th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from luban.rewriting.segmenting import ANY_HAN
 from luban.tokenizing.tokenizer import Tokenizer
 
 SOURCE, TARGET, TAG, HAS, DECODE = "source", "target", "tag", "has target", "decode"
+ASKED, GREEDILY, AS_LONG = 1, 2, 4  # bits of `decode`: to be answered; by the likeliest token each time; at the lengths of the targets
 NO_TAG = -1
 
 
@@ -46,9 +48,15 @@ def encode(table: pl.DataFrame, own: Tokenizer, columns: tuple[str, str, str], t
         TARGET: compact(targets.take(kept)),
         TAG: np.array([numbers.get(asked[row], NO_TAG) for row in kept], np.int64),
         HAS: np.array([right[row] is not None for row in kept], np.uint8),
-        DECODE: np.ones(len(kept), np.uint8),
+        DECODE: np.full(len(kept), ASKED, np.uint8),
     }
     return Columns(data, kept, sizes(data[SOURCE].lengths + 1, data[TARGET].lengths + 1), tuple(rejects))
+
+
+def marked(examples: Columns, how: int | np.ndarray) -> Columns:
+    """The same examples, to be answered so."""
+    flags = np.broadcast_to(np.asarray(how, np.uint8), len(examples)).copy()
+    return replace(examples, data={name: value for name, value in examples.data.items() if name != DECODE} | {DECODE: flags})
 
 
 def texts(table: pl.DataFrame, column: str) -> list[str | None]:

@@ -13,10 +13,12 @@ from torch import nn
 
 from luban.columns import Columns
 from luban.draw import Draw
+from luban.generating.settings import Search
 from luban.language.answering import judged, loss
 from luban.rewriting import answering, illustrating, overlap
 from luban.rewriting.batch import Answers, Batch
 from luban.rewriting.copying import keepable, lost
+from luban.rewriting.encoding import AS_LONG, GREEDILY
 from luban.rewriting.segmenting import signature
 from luban.rewriting.slicing import slices_of
 from luban.task import Loss
@@ -57,7 +59,7 @@ class Answering:
 
     def predict(self, net: nn.Module, batch: Batch) -> Answers:
         """How well the targets are foretold, where they are known, and the answers."""
-        found = answering.said(net, batch, self.tokenizer, self.config.generation, self.tokenizer.num_tokens)
+        found = answering.said(net, batch, self.tokenizer, asked_of(batch, self.config.generation), self.tokenizer.num_tokens)
         if batch.targets is None or not hasattr(net, "hidden"):
             return found
         nats, count = judged(net, batch)  # type: ignore[arg-type]
@@ -125,6 +127,13 @@ class Answering:
         """The same task as it answers golden rows: the first token and its chance, for the best of several answers may differ by machine."""
         once = replace(self.config.generation, beams=1, best=1, max_tokens=1, min_tokens=0, min_ratio=0.0, keep=0.0)
         return type(self)(replace(self.config, generation=once), self.state)
+
+
+def asked_of(batch: Batch, settings: Search) -> Search:
+    """How this batch is to be answered."""
+    if batch.has(GREEDILY):
+        settings = replace(settings, beams=1, best=1)
+    return replace(settings, max_ratio=max(batch.ratio, 0.01), spare=1) if batch.has(AS_LONG) else settings
 
 
 def longest_word(source: str, own: Tokenizer) -> int:

@@ -22,7 +22,7 @@ from luban.files import scratch_folder, write_whole
 from luban.mapped import gather
 from luban.messages import tr
 from luban.planning import cheaper, devices
-from luban.planning.course import follow, reserve_s
+from luban.planning.course import follow, reserve_s, warn_tight
 from luban.planning.forecast import Forecast, Stage
 from luban.planning.machine import MARGIN, Machine, free_memory, this_machine
 from luban.planning.memory import bytes_of_columns, highest, resident
@@ -105,6 +105,7 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
         return None
     write_whole(place, json.dumps(json_ready(found.as_dict()), ensure_ascii=False, indent=1).encode())
     say(line(found))
+    warn_tight(found)
     return found.as_dict()
 
 

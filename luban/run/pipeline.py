@@ -12,12 +12,12 @@ import torch
 
 from luban import memory
 from luban import recipe as recipes
-from luban.capabilities import Calibrates, Glances
+from luban.capabilities import Calibrates
 from luban.columns import Columns
 from luban.data.completing import as_prepared
 from luban.data.prepare import Heard, Prepared, prepare
 from luban.errors import RecipeError, say, warn
-from luban.evaluation.ladder import Role, Rung, candidates, choose, metrics_of, name_of, solved
+from luban.evaluation.ladder import Role, Rung, candidates, choose, looked_at, metrics_of, name_of, solved
 from luban.evaluation.metrics import Metric, find
 from luban.evaluation.report import write_report
 from luban.files import write_whole
@@ -207,7 +207,7 @@ class Work:
             self.tell("stage", name="train", model=name)
             rung = self.fit(task, name, role, prepared, folder, metric)
             if len(prepared.examples["validation"]):
-                rung.validation = calibrated(rung, prepared.examples["validation"])
+                rung.validation = calibrated(rung, looked_at(task, prepared.examples, metric, last=True))
                 self.tell("scored", model=name, metric=metric.name, score=metric(rung.validation), seconds=rung.seconds)
                 rung.validation.release()
             rungs.append(rung)
@@ -226,7 +226,7 @@ class Work:
             seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))
             return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
         validation = prepared.examples["validation"]
-        looked = task.glance(validation, metric.name) if isinstance(task, Glances) else validation
+        looked = looked_at(task, prepared.examples, metric, last=False)
         sign = 1 if metric.higher_is_better else -1
         trainer = Trainer(
             task,
@@ -237,6 +237,7 @@ class Work:
             purse=self.spending.purse(validated=len(validation) > 0),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),
+            tried=self.spending.tried,
         )
         trainer.run()
         self.trained_threads = trainer.threads or self.threads

@@ -37,8 +37,16 @@ class Spending:
         if self.amount is None:
             return False
         stages = self.forecast["stages"] if self.forecast else []
-        foreseen = sum(stage["seconds"] for stage in stages if (stage["name"], stage["model"]) == ("solve", model))
-        return is_late(self.amount.value, self.spent, foreseen * self.rate)
+        foreseen = [stage["seconds"] for stage in stages if (stage["name"], stage["model"]) == ("solve", model)]
+        return is_late(self.amount.value, self.spent, sum(foreseen) * self.rate if foreseen else None)
+
+    @property
+    def tried(self) -> tuple[str, str] | None:
+        """The precision that the run's own forecast chose; under no budget the run can afford to look again, at whole batches."""
+        network = self.forecast and self.forecast["network"]
+        if not network or self.amount is None or self.recipe.training.precision != "auto":
+            return None
+        return network["precision"], network["why"]
 
     def purse(self, *, validated: bool) -> Purse | None:
         """What the next network may take; what follows it is kept back."""

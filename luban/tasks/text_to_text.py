@@ -22,7 +22,7 @@ from luban.generating.settings import Search
 from luban.kinds.text import MOST_TOKENS
 from luban.messages import tr
 from luban.rewriting.batch import Batch, of_ragged
-from luban.rewriting.encoding import DECODE, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, spaced
+from luban.rewriting.encoding import AS_LONG, ASKED, DECODE, GREEDILY, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, marked, spaced
 from luban.rewriting.judging import Answering
 from luban.rewriting.segmenting import form_of
 from luban.rewriting.windows import begins_of, cut, ends_of
@@ -43,6 +43,7 @@ SOURCES = ("source", "src", "text", "document", "article", "description", "en", 
 TARGETS = ("target", "tgt", "translation", "summary", "synopsis", "headline", "output", "zh", "fr", "de")
 LEAST_PAIRS = 2
 LOSSES = ("nats_per_token", "perplexity")  # metrics that ask for no answer
+LAST = 5  # times as many validation rows are answered once the network has learnt
 
 
 class TextToText(Answering):
@@ -72,8 +73,9 @@ class TextToText(Answering):
         and listed, or cut."""
         label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.1
         """Share of each target spread over all tokens (Szegedy et al. 2016, section 7)."""
-        decoded: Annotated[int, Ge(0), Le(1_000_000)] = 200
-        """Validation rows that are answered each time the network is judged while it learns, the same each time; the last judgement answers all."""
+        decoded: Annotated[int, Ge(1), Le(1_000_000)] = 200
+        """Validation rows that are answered each time the network is judged while it learns, the same each time and by the likeliest token; where a test
+        split follows, five times as many are answered at last, as `generation` says."""
         scores: tuple[Literal["chrf", "bleu", "chrf_plus_plus", "rouge_1", "rouge_2", "rouge_l"], ...] = ("chrf", "bleu")
         """Metrics of answers, the first one chooses the checkpoint unless `evaluation.metrics` says otherwise."""
         segmentation: Literal["auto", "13a", "zh"] = "auto"
@@ -203,13 +205,17 @@ class TextToText(Answering):
         data = {name: value for name, value in rows.data.items() if name in (SOURCE, TAG)}
         return Columns(data, rows.row, np.maximum(1, rows[SOURCE].lengths))
 
-    def glance(self, examples: Columns, metric: str) -> Columns:
-        """The same examples, of which a sample is answered: what judges the network between its steps; a loss asks for no answer."""
-        most = 0 if metric in LOSSES else self.config.decoded
+    def glance(self, examples: Columns, metric: str, *, last: bool) -> Columns:
+        """A sample, answered greedily between the steps and as asked at last; a loss asks for no answer and is of all."""
+        if metric in LOSSES and not last:
+            return marked(examples, 0)
+        most = LAST * self.config.decoded if last else self.config.decoded
         order = np.argsort(mix(np.asarray(examples.row).astype(np.uint64) ^ np.uint64(key_of(0, "glance"))), kind="stable")
-        flags = np.zeros(len(examples), np.uint8)
-        flags[order[:most]] = 1
-        return replace(examples, data={name: value for name, value in examples.data.items() if name != DECODE} | {DECODE: flags})
+        return marked(examples.take(np.sort(order[:most])), ASKED if last else ASKED | GREEDILY)
+
+    def as_learnt(self, examples: Columns) -> Columns:
+        """Answers as long as the targets are, about."""
+        return marked(examples, np.asarray(examples[DECODE]) | AS_LONG)
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Sources in windows behind their tags, and the targets where they are known."""
@@ -232,7 +238,7 @@ class TextToText(Answering):
         end = torch.nn.functional.pad(whole, (0, 1), value=-1)
         end[torch.arange(len(whole)), torch.from_numpy(examples[TARGET].lengths)] = own.stops[0]
         tokens = torch.cat([begin, whole.clamp(min=0)], 1)
-        return Batch(of_ragged(parts), known, count, tag, tokens, end, torch.from_numpy(np.asarray(examples[DECODE]).astype(bool)))
+        return Batch(of_ragged(parts), known, count, tag, tokens, end, torch.from_numpy(np.asarray(examples[DECODE]).astype(np.uint8)))
 
     def windows(self, sources: Ragged) -> list[list[tuple[int, int]]]:
         """Spans of each source."""

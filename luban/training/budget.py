@@ -19,7 +19,8 @@ MONEY = ("¥", "￥", "$", "€", "£", "元", "cny", "rmb", "usd", "eur", "gbp"
 ROWS_IN_ALL = 400_000
 RESERVE = 0.09  # share of a budget kept for evaluation and bundle, where no forecast says what they take
 RESERVE_S = 3.0
-LATE = 0.5  # share of a budget after which no baseline is begun
+LATE = 0.5  # share of a budget after which no baseline is begun, but for cheap ones
+CHEAP = 0.02  # share that a baseline takes which is hardly worth leaving out
 MOST = 0.75  # share that a baseline may reach as far as is foreseen
 FEW_ROWS = 60_000  # a small set is gone through until so many rows were seen
 
@@ -76,9 +77,11 @@ def epochs_of(settings: Training, rows: int, suggested: float | None = None) -> 
     return None if settings.budget is not None else float(min(100, max(4, round(ROWS_IN_ALL / max(1, rows)))))
 
 
-def is_late(whole: float, spent: float, foreseen: float) -> bool:
-    """Whether a baseline that is foreseen to take so much comes too late, or takes too much, of a budget."""
-    return spent > LATE * whole or spent + foreseen > MOST * whole
+def is_late(whole: float, spent: float, foreseen: float | None) -> bool:
+    """Whether a baseline that is foreseen to take so much (None: nobody knows) comes too late, or takes too much, of a budget."""
+    if spent + (foreseen or 0.0) > MOST * whole:
+        return True
+    return spent > LATE * whole and (foreseen is None or foreseen > CHEAP * whole)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Trainer:
     tell: Callable[..., None] = field(default=lambda *_, **__: None)
     interrupted: Callable[[], bool] = field(default=lambda: False)
     progress: Progress = field(default_factory=Progress)
+    tried: tuple[str, str] | None = None  # precision and why, where it was tried already
 
     def __post_init__(self) -> None:
         self.device = device.choose_device(self.settings.device)
@@ -55,7 +56,7 @@ class Trainer:
         self.stepper = Stepper(self.task, self.net, self.settings, self.rows)
         self.average = clone(self.net.state_dict()) if self.settings.ema else {}
         self.best: dict[str, Tensor] = {}
-        self.precision, self.threads, self.compiled = "float32", self.settings.threads, False
+        self.precision, self.threads, self.compiled, self.why = "float32", self.settings.threads, False, ""
         self.log = Log(self.folder if is_first() else None)
         self.apart = (-math.inf, 0)  # score and step of the best weights in a file of their own
 
@@ -209,7 +210,7 @@ class Trainer:
             self.precision = recovery.fitting(self, self.choose_precision)
         recovery.fitting(self, lambda: self.choose_form(resumed))
         torch.set_rng_state(state)
-        self.stepper.autocast = device.autocast(self.device, self.precision)
+        self.stepper.compute_in(self.device, self.precision)
 
     def first_batches(self) -> list[Any]:
         """The micro-batches of two steps."""
@@ -217,10 +218,22 @@ class Trainer:
         return [batch for position, rows in steps for batch in self.cut(rows, position[0])]
 
     def choose_precision(self) -> str:
-        """By trial, and said."""
-        chosen, why, self.step_s = device.choose_precision(self.settings.precision, self.task, self.net, self.first_batches(), self.device)
+        """By trial, unless the run's own forecast made it already, and said."""
+        if self.tried:
+            (chosen, self.why), self.step_s = self.tried, None
+        else:
+            asked, batches = self.settings.precision, self.first_batches()
+            chosen, self.why, self.step_s = device.choose_precision(asked, self.task, self.net, batches, self.device)
         chosen = "bfloat16" if agree(chosen == "bfloat16") else "float32"
-        say(tr("{device}, threads: {threads}, {precision} ({why})", device=self.device, threads=self.threads, precision=chosen, why=why))
+        say(
+            tr(
+                "{device}, threads: {threads}, {precision} ({why})",
+                device=self.device,
+                threads=self.threads,
+                precision=chosen,
+                why=self.why,
+            )
+        )
         return chosen
 
     def choose_form(self, resumed: bool) -> None:
@@ -279,10 +292,11 @@ class Trainer:
         tensors, state = found
         self.net.load_state_dict(checkpoints.unpack_weights(tensors, "net"))
         self.average, self.best = (checkpoints.unpack_weights(tensors, title) for title in ("average", "best"))
+        self.precision, self.threads, self.compiled = state["precision"], state["threads"], state.get("compiled", False)
+        self.stepper.compute_in(self.device, self.precision)
         for part in state["parts"]:
             checkpoints.unpack_optimizer(self.stepper.optimizer(part), part, tensors, state["plain"])
         self.progress = Progress(**state["progress"] | {"position": tuple(state["progress"]["position"])})
-        self.precision, self.threads, self.compiled = state["precision"], state["threads"], state.get("compiled", False)
         self.stepper.pieces = self.settings.accumulation * self.progress.cuts
         self.log.cut(self.progress.log_bytes)
         if not self.progress.done:

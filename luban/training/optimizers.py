@@ -17,8 +17,8 @@ DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.0
 THIN = 32  # orthogonalising a matrix with a shorter side gains nothing: first and last layers
 
 
-def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Optimizer:
-    """The optimizer of one part of the net; "" = all. Raises TrainingError L310 where nothing can be trained."""
+def build(net: nn.Module, settings: Training, part: str = "", *, half: bool = False) -> torch.optim.Optimizer:
+    """The optimizer of one part of the net; "" = all. half: its products may be of bfloat16. Raises TrainingError L310 where nothing can be trained."""
     groups = parameter_groups(net.get_submodule(part), settings)
     if not groups:
         raise TrainingError(
@@ -27,7 +27,7 @@ def build(net: nn.Module, settings: Training, part: str = "") -> torch.optim.Opt
     if settings.optimizer in ("adamw", "adam"):
         return torch.optim.AdamW(groups, betas=(0.9, 0.999 if settings.optimizer == "adam" else 0.99), fused=True)
     if settings.optimizer == "muon":
-        return Muon(groups, momentum=settings.momentum)
+        return Muon(groups, momentum=settings.momentum, half=half)
     momentum = settings.momentum if settings.optimizer == "sgd" else 0.0
     return DecoupledSGD(groups, lr=0.1, momentum=momentum)
 

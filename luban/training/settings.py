@@ -55,7 +55,7 @@ class Training:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto`: a GPU where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 products where a trial of a few steps shows them faster by half, else float32."""
+    """`auto`: bfloat16 products where a trial of a few steps shows them faster by a fifth, else float32."""
     compile: Literal["auto", "on", "off"] = "auto"
     """`auto`: the network is compiled where more than five minutes of training are ahead and a trial shows that it pays; needs a C++
     compiler. Compiled sums may differ in the last bits."""

@@ -16,6 +16,7 @@ from luban.errors import TrainingError
 from luban.messages import tr
 from luban.task import Loss, Pool
 from luban.training import optimizers
+from luban.training.device import autocast
 from luban.training.distributed import gather, sum_over_ranks, world
 from luban.training.settings import Training
 
@@ -32,6 +33,7 @@ class Stepper:
     settings: Training
     rows: int  # of the training split, for the L2 penalty
     autocast: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    half: bool = False  # products are of bfloat16, the optimizer's too
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     pieces: int = 0  # micro-batches of a step on this rank
     fast: nn.Module | None = None  # the net compiled; None = the net itself
@@ -43,6 +45,10 @@ class Stepper:
         self.kept: list[Tensor] = []
         self.buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
 
+    def compute_in(self, device: torch.device, precision: str) -> None:
+        """Before the first step: how precisely products are computed."""
+        self.autocast, self.half = autocast(device, precision), precision == "bfloat16"
+
     @property
     def driven(self) -> nn.Module:
         """What losses are computed with."""
@@ -51,7 +57,7 @@ class Stepper:
     def optimizer(self, part: str) -> torch.optim.Optimizer:
         """The optimizer of a part, made when it is first needed."""
         if part not in self.optimizers:
-            self.optimizers[part] = optimizers.build(self.net, self.settings, part)
+            self.optimizers[part] = optimizers.build(self.net, self.settings, part, half=self.half)
         return self.optimizers[part]
 
     def keep_statistics(self) -> None:

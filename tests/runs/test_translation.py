@@ -16,7 +16,7 @@ from luban.recipe import parse
 from luban.run import train
 from luban.tasks.text_to_text import TextToText
 
-QUICK = {"steps": 60, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "threads": 1}
+QUICK = {"steps": 100, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "threads": 1}
 TINY = {"kind": "lstm_attention", "embedding": 22, "hidden": 19, "context": 32}
 TASK = {"kind": "translation", "vocabulary": 512, "decoded": 10, "generation": {"beams": 2, "best": 2, "max_tokens": 12}}
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from luban.planning.course import follow
-from luban.planning.forecast import Network, Stage
+from luban.energy import Costs, Energy
+from luban.planning.course import follow, warn_tight
+from luban.planning.forecast import Forecast, Network, Stage
+from luban.planning.machine import Machine
 from luban.planning.memory import Parts
 from luban.recipe import Recipe, parse
+from luban.training.budget import is_late
 
 
 def recipe(**sections: Any) -> Recipe:
@@ -52,6 +56,37 @@ def test_a_budget_that_is_not_needed_cuts_nothing() -> None:
     stages, network = follow(STAGES, NETWORK, recipe(training={"budget": "10 min"}), 600.0)
     assert seconds(stages, "train") == 100
     assert network == NETWORK
+
+
+def test_a_cheap_rung_is_never_late_before_three_quarters_are_spent() -> None:
+    assert is_late(60, 31, 2.0)
+    assert not is_late(60, 31, 1.0)  # a fiftieth of the budget is 1.2 s
+    assert not is_late(60, 29, 2.0)
+    assert is_late(60, 45, 1.0)
+    assert is_late(60, 31, None)
+    assert not is_late(60, 29, None)
+
+
+def foreseen(stages: list[Stage], steps: int, budget_s: float | None) -> Forecast:
+    energy, machine = Energy("band", None, Costs()), Machine(10**9, 10**9)
+    return Forecast(
+        rows=10, splits={}, lengths=None, start_s=0.0, stages=stages, network=replace(NETWORK, steps=steps), base_bytes=1, device_bytes=None,
+        disk_bytes=1, first_result_s=1.0, budget_s=budget_s, early_stop=False, energy=energy, machine=machine,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("train_s", "steps", "budget_s", "warned"),
+    [(5.0, 500, 30.0, True), (5.0, 500, 35.0, False), (5.0, 49, 31.0, True), (5.0, 50, 31.0, False), (5.0, 3, 90.0, False), (5.0, 3, None, False)],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_kept_or_leaves_no_steps_is_warned_of(
+    train_s: float, steps: int, budget_s: float | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    stages = [stage("prepare", "", 20), stage("train", "mlp", train_s), stage("report", "", 6)]
+    with caplog.at_level("WARNING", logger="luban"):
+        warn_tight(foreseen(stages, steps, budget_s))
+    assert ("W332" in caplog.text) == warned
+    assert ("60 s" in caplog.text) == warned  # twice of what goes to all but training
 
 
 def test_a_rung_that_comes_late_is_left_out_with_its_scores() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from luban.errors import RecipeError
 from luban.layers.attention import Attention, Shape, attend, recorded, weights
+from luban.layers.cache import Cache
 from luban.layers.feed_forward import relu2
 from luban.layers.norms import RmsNorm, Scaled
 from luban.layers.rotary import Stretch, frequencies, rotate, turn
@@ -109,6 +110,42 @@ def shifted(made: Gpt, tokens: torch.Tensor, steps: int) -> object:
     cache.clear(2)
     cache.move(3, 2)
     return cache
+
+
+def test_beams_that_stay_are_not_moved() -> None:
+    cache = Cache(1, 4, 1, 5, 2, like=torch.zeros(()))
+    for kept in (*cache.keys, *cache.values):
+        kept.copy_(torch.randn(kept.shape))
+    cache.lengths.copy_(torch.tensor([3, 5, 2, 4]))
+    before = [kept.clone() for kept in (*cache.keys, *cache.values)]
+    rows = torch.tensor([0, 0, 1])
+    cache.reorder(rows)
+    assert cache.lengths.tolist() == [3, 3, 5, 4]
+    for kept, old in zip((*cache.keys, *cache.values), before, strict=True):
+        for slot, row in enumerate(rows.tolist()):
+            length = int(cache.lengths[slot])
+            assert torch.equal(kept[slot, :, :length], old[row, :, :length])
+
+
+@pytest.mark.parametrize(
+    ("keys", "learning", "wanted"), [(255, True, torch.float32), (256, True, torch.bfloat16), (255, False, torch.bfloat16)]
+)
+def test_few_keys_are_asked_in_float32_where_learning_is_in_bfloat16(keys: int, learning: bool, wanted: torch.dtype) -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 4, keys, 8, dtype=torch.bfloat16, requires_grad=learning) for _ in range(3)]
+    seen = torch.rand(2, 1, 1, keys) > 0.3
+    with torch.set_grad_enabled(learning), torch.autocast("cpu", torch.bfloat16):
+        found = attend(*parts, mask=seen)
+    assert found.dtype == wanted
+    plain = [part.detach().float().requires_grad_() for part in parts]
+    right = attend(*plain, mask=seen)
+    torch.testing.assert_close(found.float(), right, atol=0.02, rtol=0.02)
+    if wanted == torch.float32:
+        assert torch.equal(found, right)
+        found.sum().backward()
+        right.sum().backward()
+        for part, other in zip(parts, plain, strict=True):
+            assert torch.equal(part.grad, other.grad.bfloat16())  # type: ignore[union-attr]
 
 
 def test_maps_are_what_was_attended_to() -> None:

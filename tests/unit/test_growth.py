@@ -97,6 +97,18 @@ def test_two_sizes_are_measured_whatever_they_take(monkeypatch: pytest.MonkeyPat
     assert sizes == [100, 800]
 
 
+def test_a_line_is_found_by_two_near_sizes_where_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sizes = [0.0], []
+    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
+
+    def work(size: int) -> None:
+        clock[0] += 1.0 + 0.01 * size
+        sizes.append(size)
+
+    assert grow(work, 4000, start=100, patience=0.5, affine=True).seconds == pytest.approx(41)
+    assert sizes == [100, 200]
+
+
 def test_a_round_that_takes_too_long_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "LIMIT_S", 0.2)
     rounds = []

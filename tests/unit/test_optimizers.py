@@ -123,13 +123,15 @@ def test_nothing_to_train_is_a_named_error() -> None:
 # --- Muon
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(43, 11), (11, 43), (37, 37)])
-def test_muon_turns_a_matrix_into_the_nearest_orthogonal_one(shape: tuple[int, int]) -> None:
+def test_muon_turns_a_matrix_into_the_nearest_orthogonal_one(shape: tuple[int, int], precision: torch.dtype) -> None:
     u, _ = torch.linalg.qr(torch.randn(shape[0], shape[0]))
     v, _ = torch.linalg.qr(torch.randn(shape[1], shape[1]))
     short = min(shape)
     values = torch.linspace(0.05, 1.0, short)
-    near = orthogonalise(u[:, :short] * values @ v[:short])
+    near = orthogonalise(u[:, :short] * values @ v[:short], precision)
+    assert near.dtype == torch.float32
     assert 0.6 < torch.linalg.svdvals(near).min() <= torch.linalg.svdvals(near).max() < 1.25
     exact = u[:, :short] @ v[:short]
     assert (near * exact).sum() / near.norm() / exact.norm() > 0.97

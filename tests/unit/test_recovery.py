@@ -157,6 +157,29 @@ def test_a_resumed_run_begins_with_the_cuts_it_found(tmp_path: Path) -> None:
     assert set(again.sizes) == {4}
 
 
+class Wide(Line):
+    """A hidden matrix, which muon orthogonalises."""
+
+    def build(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 48), nn.Tanh(), nn.Linear(48, 48), nn.Tanh(), nn.Linear(48, 1))
+
+    def collate(self, examples: Columns, draw: Draw) -> Batch:
+        batch = super().collate(examples, draw)
+        return Batch({name: part.float() for name, part in batch.inputs.items()}, batch.target.float())
+
+
+def test_a_resumed_run_goes_on_in_the_precision_it_found(tmp_path: Path) -> None:
+    asked = {"precision": "bfloat16", "optimizer": "muon", "learning_rate": 0.01, "steps": 8}
+    whole = trainer(Wide(), examples(), tmp_path / "whole", **asked).run()
+    trainer(Wide(), examples(), tmp_path / "halves", **asked).run(4)
+    again = trainer(Wide(), examples(), tmp_path / "halves", **asked).run()
+    assert again.stepper.optimizer("").precision == torch.bfloat16  # type: ignore[attr-defined]
+    for name, value in whole.net.state_dict().items():
+        assert torch.equal(value, again.net.state_dict()[name]), name
+    plain = trainer(Wide(), examples(), tmp_path / "plain", **asked | {"precision": "float32"}).run()
+    assert not torch.equal(plain.net.state_dict()["2.weight"], whole.net.state_dict()["2.weight"])
+
+
 def test_one_example_too_large_is_an_error() -> None:
     with pytest.raises(TrainingError, match=r"L302.*can't allocate memory"):
         trainer(Line(0), examples()).run()
