@@ -153,9 +153,12 @@ def attend(
 
 
 def slow_in_half(q: Tensor, k: Tensor) -> bool:
-    """Whether bfloat16 would be slower than float32: its backward pass on a CPU is, three to nine times, where few keys are asked."""
-    half = torch.is_autocast_enabled("cpu")
-    return half and q.device.type == "cpu" and torch.is_grad_enabled() and k.shape[2] < MANY_KEYS
+    """Whether bfloat16 would be slower than float32: its backward pass on a CPU is, three to nine times, where few keys are asked.
+
+    Compiled, all are few: a program for each answer would be compiled anew.
+    """
+    learning = torch.is_autocast_enabled("cpu") and q.device.type == "cpu" and torch.is_grad_enabled()
+    return learning and (torch.compiler.is_compiling() or k.shape[2] < MANY_KEYS)
 
 
 def shared(x: Tensor, groups: int) -> Tensor:

@@ -39,8 +39,8 @@ class Memory:
 
 
 def mask_of(known: Tensor) -> Tensor | None:
-    """(B, S) which tokens are there -> (B, 1, 1, S), or None where all are."""
-    return None if bool(known.all()) else known[:, None, None]
+    """(B, S) which tokens are there -> (B, 1, 1, S), or None where all are; in learning always a mask, so that one compiled program serves."""
+    return None if not torch.is_grad_enabled() and bool(known.all()) else known[:, None, None]
 
 
 def alike(known: Tensor) -> list[Group]:
@@ -111,17 +111,18 @@ class Block(nn.Module):
         return [self.attention, self.cross] if self.causal else [self.attention]
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, turned: Turn | None, memory: tuple[Memory, int] | None = None, step: Step | None = None
+        self, x: Tensor, mask: Tensor | None, turned: Turn | None, read: tuple[Asked, Tensor | None] | None = None, step: Step | None = None
     ) -> Tensor:
         """(R, T, D) -> (R, T, D).
 
-        mask: of the attention to itself; without one a block that crosses is causal. memory, step: with this block's number.
+        mask: of the attention to itself; without one a block that crosses is causal. read: what it asks of the source, and which tokens are
+        there; step: with this block's number.
         """
-        read = self.attention_norm(x) if self.pre_norm else x
+        own = self.attention_norm(x) if self.pre_norm else x
         causal = self.causal and mask is None
-        x = self.add(x, self.attention(read, mask=mask, causal=causal, turn=turned, reading=step), self.attention_norm)
-        if memory is not None:
-            x = self.add(x, self.look(self.cross_norm(x) if self.pre_norm else x, *memory), self.cross_norm)
+        x = self.add(x, self.attention(own, mask=mask, causal=causal, turn=turned, reading=step), self.attention_norm)
+        if read is not None:
+            x = self.add(x, self.look(self.cross_norm(x) if self.pre_norm else x, *read), self.cross_norm)
         return self.add(x, self.feed(self.feed_norm(x) if self.pre_norm else x), self.feed_norm)
 
     def add(self, x: Tensor, found: Tensor, normed: nn.Module) -> Tensor:
@@ -129,8 +130,7 @@ class Block(nn.Module):
         x = x + self.dropout(found)
         return x if self.pre_norm else normed(x)
 
-    def look(self, x: Tensor, memory: Memory, number: int) -> Tensor:
+    def look(self, x: Tensor, asked: Asked, mask: Tensor | None) -> Tensor:
         """Attention to the source; the answers to one source ask together, so that its keys are never copied."""
-        k, v = memory.asked[number]
-        together = x.reshape(len(k), -1, x.shape[-1])  # (B, R/B · T, D)
-        return self.cross(together, mask=memory.mask, over=(k, v)).view(x.shape)
+        together = x.reshape(len(asked[0]), -1, x.shape[-1])  # (B, R/B · T, D)
+        return self.cross(together, mask=mask, over=asked).view(x.shape)

@@ -222,7 +222,7 @@ class EncoderDecoder(nn.Module):
         turned = self.turn(places, x)
         added = None if self.decoder_bias is None else self.decoder_bias(places, steps if reading is None else reading.end).to(x.dtype)
         for number, block in enumerate(self.decoder):
-            x = block(x, added, turned, (memory, number), None if reading is None else (reading, number))
+            x = block(x, added, turned, (memory.asked[number], memory.mask), None if reading is None else (reading, number))
         return x if self.decoder_norm is None else self.dropout(self.decoder_norm(x))
 
     def vectors(self, tokens: Tensor, places: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from luban.planning.forecast import Forecast, Network, Stage
 from luban.recipe import Recipe
 from luban.training.budget import RESERVE, RESERVE_S, is_late, left_for_fits
 
-AFTERWARDS = ("score", "folds", "report")  # what follows when every model is fitted
+AFTERWARDS = ("score", "divide", "report")  # what follows when every model is fitted
 FITS = ("solve", "settle", "train", "validate", "save")
 SPARE = 1.1  # of what evaluation and report were foreseen to take, that much is kept back
 FULL, OVER = 0.9, 1.03  # of a budget: below, it cuts nothing short; above, it is not kept
@@ -26,7 +26,7 @@ def follow(stages: list[Stage], network: Network | None, recipe: Recipe, budget_
     if budget_s is not None:
         before, network = within(before, network, recipe, budget_s, reserve_s(stages, budget_s))
         scores = [stage for stage in scores if any(other.model == stage.model for other in before)]
-    folds = repeated(before, scores, recipe)
+    folds = [stage for stage in stages if stage.name == "divide"] + repeated(before, scores, recipe)
     return [*before, *scores, *folds, *(stage for stage in stages if stage.name == "report")], network
 
 

@@ -17,7 +17,7 @@ FORMAT = 1
 class Stage:
     """One part of the run."""
 
-    name: str  # prepare, solve, settle, train, validate, save, score, folds, report
+    name: str  # prepare, plan, solve, settle, train, validate, save, score, divide, folds, report
     model: str  # "" where it belongs to none
     seconds: float
     cpu_seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,19 @@ from luban.data.prepare import Prepared, build
 from luban.data.source import Source
 from luban.data.splits import TEST, TRAIN, Splitting, divide, folds
 from luban.data.streaming import bytes_in_memory
+from luban.energy import cpu_seconds
 from luban.errors import DataError
 from luban.evaluation.metrics import Metric
 from luban.messages import tr
+from luban.planning.forecast import Stage
+from luban.planning.memory import Peak
+from luban.planning.sample import Sample
 from luban.recipe import Recipe
 
 if TYPE_CHECKING:
     from luban.run.pipeline import Work
+
+FEW_ROWS = 100_000  # that are divided for a forecast
 
 
 def cross_validate(work: Work, recipe: Recipe, folder: Path, metric: Metric) -> dict[str, Columns]:
@@ -44,6 +51,23 @@ def cross_validate(work: Work, recipe: Recipe, folder: Path, metric: Metric) -> 
         for name, marks in fold_marks(work, prepared, folder / str(number + 1), metric).items():
             pooled.setdefault(name, []).append(marks)
     return {name: pool(parts) for name, parts in pooled.items()}
+
+
+def dividing(recipe: Recipe, sample: Sample) -> list[Stage]:
+    """What comes before each fold: all rows are read once more, and divided, fitted and encoded anew each time; measured where they are few."""
+    count = recipe.evaluation.folds
+    if count < 2:
+        return []
+    if sample.scale > 1 or sample.prepared.facts["rows"] > FEW_ROWS:
+        return [Stage("divide", "", count * sample.seconds, count * sample.cpu_seconds, sample.peak_bytes, 1 / count)]
+    begun, cpu = time.perf_counter(), cpu_seconds()
+    with Peak() as peak:
+        source, recipe = open_source(recipe)
+        read = time.perf_counter() - begun
+        build(recipe, source, parts_of(recipe, source)[0])
+    whole = time.perf_counter() - begun
+    seconds = read + count * (whole - read)
+    return [Stage("divide", "", seconds, (cpu_seconds() - cpu) * seconds / whole, peak.bytes, 1 / count)]
 
 
 def fold_marks(work: Work, prepared: Prepared, folder: Path, metric: Metric) -> dict[str, Columns]:

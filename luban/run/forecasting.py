@@ -32,7 +32,7 @@ from luban.planning.sizing import is_open, with_choice
 from luban.recipe import Recipe, given
 from luban.run.bundling import bundle_of
 from luban.run.clock import Clock, age
-from luban.run.folds import without_test
+from luban.run.folds import dividing, without_test
 from luban.run.report import report_of
 from luban.run.sizing import chosen
 from luban.training.device import choose_device
@@ -175,7 +175,8 @@ def forecast_of(recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *,
     itself = Stage("plan", "", own_s(sum(stage.seconds for stage in rehearsal.stages if stage.name == "train")), 0.0, rehearsal.base_bytes)
     cores = rehearsal.steps.cores if rehearsal.steps else 1.0
     whole_s = budget_s(recipe, rehearsal.watts, cores) if recipe.training.budget else None
-    stages, network = follow([prepare, itself, *rehearsal.stages], rehearsal.network, recipe, whole_s)
+    stages = [prepare, itself, *rehearsal.stages, *dividing(recipe, sample)]
+    stages, network = follow(stages, rehearsal.network, recipe, whole_s)
     stages, extra = [stage for stage in stages if stage.name != "plan" or stage.seconds], sample.extra_bytes
     stages = [stage if stage.name == "prepare" else replace(stage, peak_bytes=stage.peak_bytes + extra) for stage in stages]
     forecast = Forecast(
