@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from typing import Any
 
@@ -46,6 +47,28 @@ def test_adamw_is_torchs() -> None:
     net, oracle = twins()
     mine = run(net, optimizers.build(net, Training(learning_rate=0.03, weight_decay=0.2)))
     torch.testing.assert_close(mine, run(oracle, torch.optim.AdamW(groups(oracle, 0.2), lr=0.03, betas=(0.9, 0.99))))
+
+
+def test_adamw_on_a_cpu_is_torchs_fused_one_to_the_bit_and_each_reads_the_others_state() -> None:
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2), nn.Linear(2, 2)) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    quick, oracle = (
+        optimizers.QuickAdamW(groups(nets[0], 0.1), lr=0.02, fused=True),
+        torch.optim.AdamW(groups(nets[1], 0.1), lr=0.02, fused=True),
+    )
+    for turn in range(6):
+        x = torch.randn(7, 5)
+        for net, optimizer in zip(nets, (quick, oracle), strict=True):
+            optimizer.zero_grad()
+            net[:3](x).square().sum().backward()  # the last layer has no gradient
+            optimizer.step()
+        if turn == 2:
+            mine, others = (copy.deepcopy(optimizer.state_dict()) for optimizer in (quick, oracle))
+            quick.load_state_dict(others)
+            oracle.load_state_dict(mine)
+    for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
