@@ -14,7 +14,7 @@ from luban.checkpoints import exporting, folder, gpt, sequences
 from luban.checkpoints.filling import fill
 from luban.errors import BundleError
 from luban.generating.restraint import Marks
-from luban.language import decoders
+from luban.language import decoders, translators
 from luban.layers import lora
 from luban.messages import tr
 from luban.models.bert import Bert
@@ -75,13 +75,12 @@ def decoder(net: Gpt, model: Model, place: Path) -> str:
 
 def pair(net: EncoderDecoder, model: Model, place: Path) -> str:
     """The first family that holds all parts of an encoder and its decoder. Raises BundleError L438, L444."""
-    own, refused = model.task.tokenizer, None
-    begin = own.stops[0] if own.begin is None else own.begin
-    marks = Marks(start=(begin,), end=own.stops, never=())
-    files = {"tokenizer.json": own.tokenizer.encode()} if own.form == "bpe" else {}
+    sides, refused, whole = model.task.sides, None, lora.merged(net)
+    marks = Marks(start=(sides.begin,), end=sides.answer.stops, never=sides.never)
+    files = translators.files_of(model.task.state.get("adopted"), sides.source)
     for family in PAIRS:
         try:
-            sequences.save(place, net, family, marks, files)
+            sequences.save(place, whole, family, marks, files)  # type: ignore[arg-type]
         except BundleError as error:
             if error.code != "L438":
                 raise
