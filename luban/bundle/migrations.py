@@ -2,6 +2,7 @@
 
 1 · 2026: the first
 2 · 2026: tokenizers stand in tokenizers.json instead of as text within state.json; fingerprint.json
+3 · 2026: weights of layers may be whole numbers of 8 bits and their scales
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ def tokenizers_apart(parts: Parts) -> Parts:
     return parts | {"state.json": state, "tokenizers.json": tokenizers}
 
 
-STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart,)
+def as_they_are(parts: Parts) -> Parts:
+    """2 -> 3."""
+    return parts
+
+
+STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart, as_they_are)
 
 
 def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from luban.bundle.eight_bits import is_light
 from luban.bundle.model import Model, load
 from luban.checkpoints import exporting, folder, gpt, sequences
 from luban.checkpoints.filling import fill
@@ -29,6 +30,9 @@ CLOSE = 1e-5  # of the logits, against their largest
 def to_checkpoint(bundle: str | Path, place: str | Path) -> str:
     """Write it, and name the family. Raises BundleError L438, L442 for what no family holds, L444, L446; then nothing is left at `place`."""
     model, place = load(bundle), Path(place)
+    if is_light(model.net):
+        what, fix = tr("layers in 8 bits have no place in a checkpoint"), tr("export the bundle that they were made from")
+        raise BundleError("L446", what, where=str(bundle), fix=fix)
     if place.exists():
         raise BundleError("L447", tr("something stands there already"), where=str(place), fix=tr("choose another with --out FOLDER"))
     try:
