@@ -50,3 +50,14 @@ def test_pieces_are_the_whole(served: Running) -> None:
 def test_an_answer_cut_short_says_so(served: Running) -> None:
     found = served.ask("POST", "/v1/completions", {"model": "pairs", "prompt": "red cat sees dog", "max_tokens": 1})
     assert found.json["choices"][0]["finish_reason"] == "length"
+
+
+def test_several_sources_in_one_request(served: Running) -> None:
+    sources = ["red cat sees dog", "green fish sees horse", "black bird sees cat"]
+    asked = {"model": "pairs", "max_tokens": 12}
+    found = served.ask("POST", "/v1/completions", asked | {"prompt": sources}).json
+    apart = [served.ask("POST", "/v1/completions", asked | {"prompt": source}).json for source in sources]
+    assert [one["text"] for one in found["choices"]] == [one["choices"][0]["text"] for one in apart]
+    assert found["usage"]["prompt_tokens"] == sum(one["usage"]["prompt_tokens"] for one in apart)
+    refused = served.ask("POST", "/v1/completions", asked | {"prompt": [[1, 2], [3]]})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "prompt")
