@@ -17,7 +17,7 @@ from luban import recipe as recipes
 from luban import strict_json
 from luban.bundle import eight_bits, golden, migrations
 from luban.bundle import format as layout
-from luban.capabilities import columns_read
+from luban.capabilities import columns_read, used_beside
 from luban.errors import BundleError
 from luban.messages import tr
 from luban.outline import outline
@@ -97,8 +97,13 @@ def task_of(description: dict[str, Any], state: Any, folder: Path) -> Any:
 
 def signature_of(recipe: recipes.Recipe) -> dict[str, Any]:
     """Columns it reads and their kinds, the target, and what the task reads beside them."""
-    signature: dict[str, Any] = {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target}
-    own = columns_read(recipe.make_task())
+    task = recipe.make_task()
+    inputs = {name: section["kind"] for name, section in recipe.inputs.items()}
+    signature: dict[str, Any] = {
+        "inputs": inputs | {name: kind for name, kind in used_beside(task).items() if kind},
+        "target": recipe.target,
+    }
+    own = columns_read(task)
     return signature | ({"columns": own} if own else {})
 
 

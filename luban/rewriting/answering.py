@@ -18,6 +18,7 @@ from torch import Tensor
 
 from luban.generating import search
 from luban.generating.settings import Search
+from luban.language.answering import confidence
 from luban.rewriting.batch import Answers, Batch
 from luban.rewriting.copying import keepable, lost
 from luban.rewriting.sides import Sides
@@ -130,7 +131,7 @@ def confidence_of(prediction: Answers) -> Tensor:
     owner = torch.repeat_interleave(torch.arange(len(prediction.windows)), prediction.windows)
     total = torch.zeros(len(prediction.windows), dtype=torch.float64).index_add_(0, owner, logs)
     count = torch.zeros(len(prediction.windows), dtype=torch.int64).index_add_(0, owner, counts)
-    return torch.where(prediction.decoded, (total / count.clamp(min=1)).exp(), 0.0)
+    return confidence(-total, count)
 
 
 def streamed(net: Any, batch: Batch, sides: Sides, settings: Search) -> Iterator[pl.DataFrame]:

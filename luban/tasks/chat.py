@@ -127,9 +127,9 @@ class Chat(Speaking):
         raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", allowed=PROMPTS, fix=fix)
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Columns beside inputs and target."""
-        return (self.config.worse,) if self.config.worse else ()
+    def beside(self) -> dict[str, str]:
+        """The column of worse answers."""
+        return {self.config.worse: ""} if self.config.worse else {}
 
     @property
     def context(self) -> int:

@@ -163,9 +163,9 @@ class TextToText(Answering):
         return next((name for name in TARGETS if name in texts), texts[0] if len(texts) == 1 else "")
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Columns beside inputs and target."""
-        return (self.config.language,) if self.config.language else ()
+    def beside(self) -> dict[str, str]:
+        """The column of languages: a question says in which it is to be answered."""
+        return {self.config.language: "category"} if self.config.language else {}
 
     @property
     def settings(self) -> Any:
