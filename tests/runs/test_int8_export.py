@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from running import ANYWHERE, running
 from toys import translator
 
 import luban
@@ -24,6 +25,7 @@ from luban.layers.lora import LoraLinear
 from luban.run import lighter
 from luban.run.exchange import to_checkpoint
 from luban.run.lighter import to_int8
+from luban.serving.app import Service
 from luban.tasks.classification import Classification
 from luban.tasks.language_modeling import LanguageModeling
 from luban.tasks.text_to_text import TextToText
@@ -46,7 +48,7 @@ def trained(place: Path, case: str) -> Path:
             {"target": "label"},
         )  # type: ignore[arg-type]
     elif case == "decoder":
-        table, task = LanguageModeling.demo(None, 90, 0), {"kind": "language-modeling", "generation": {"max_tokens": 5}}  # type: ignore[arg-type]
+        table, task = LanguageModeling.demo(None, 90, 0), {"kind": "language-modeling", "generation": {"max_tokens": 5, "temperature": 0.0}}  # type: ignore[arg-type]
         model, more = {"kind": "gpt", "width": 24, "layers": 2, "heads": 4, "context": 64}, {"inputs": {"text": "text"}}
     else:
         translator.write_t5(place / "t5")
@@ -178,3 +180,20 @@ def test_weights_that_do_not_fit_are_refused(change: str, tmp_path: Path) -> Non
     layout.sign(tmp_path / "out")
     with pytest.raises(BundleError, match=r"L407|L411"):
         luban.load(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("pays")
+def test_it_is_served_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    to_int8(trained(tmp_path / "one", "classifier"), tmp_path / "labels")
+    to_int8(trained(tmp_path / "two", "decoder"), tmp_path / "text")
+    rows, prompts = rows_of(tmp_path / "one").to_dicts(), ["the cat sees", "小猫看见"]
+    light = luban.load(tmp_path / "text")
+    with running(Service([("labels", tmp_path / "labels"), ("text", tmp_path / "text")], place=ANYWHERE)) as served:
+        found = served.ask("POST", "/v1/predict/labels", {"rows": rows})
+        assert golden.alike(found.json["answers"], luban.load(tmp_path / "labels").predict(rows))
+        assert served.ask("POST", "/v1/explain/labels", {"row": rows[0]}).status == 200
+        said = served.ask("POST", "/v1/completions", {"model": "text", "prompt": prompts, "temperature": 0, "max_tokens": 5}).json
+        wanted = light.predict([{"text": prompt} for prompt in prompts])
+        assert [choice["text"] for choice in said["choices"]] == [answer["text"] for answer in wanted]
