@@ -138,10 +138,13 @@ def test_a_translator_of_ones_own_is_trained_further(tmp_path: Path) -> None:
 
 def test_the_baselines_read_a_checkpoints_pieces(tmp_path: Path) -> None:
     """What is copied from a source is text, though answers have other pieces."""
-    given = recipe(tmp_path, "marian", task={"baselines": ["copy_source", "word_table"]})
+    given = recipe(tmp_path, "marian", task={"baselines": ["copy_source", "word_table"]}, kind="auto")
     short = given["training"] | {"steps": 1}
     run = luban.train(given | {"training": short, "evaluation": {"draws": 20}}, folder=tmp_path / "run")
     assert [row["name"] for row in run.report["ladder"]] == ["copy_source", "word_table", "encoder_decoder"]
+    chosen = luban.load(run.bundle)
+    assert type(chosen.net).__name__ == "WordTable", "one step teaches nothing"
+    assert chosen.predict(table(2).drop("target"))[0]["text"]
     copying, table_of_words = fitted(tmp_path, "marian", {"baselines": ["copy_source", "word_table"]}).rungs()
     net = copying.build()
     net.longest.fill_(99)
