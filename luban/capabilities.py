@@ -223,9 +223,9 @@ class Describes(Protocol):
 
 @runtime_checkable
 class Uses(Protocol):
-    """A task whose own settings name columns that a table may have, beside inputs and target."""
+    """A task whose own settings name columns beside inputs and target; a row is still an example, which is not so of what `Reads`."""
 
-    beside: tuple[str, ...]
+    beside: dict[str, str]  # column -> its kind where a question has it too, "" where only the rows of a run may
 
 
 @runtime_checkable
@@ -247,6 +247,11 @@ class Repeats(Protocol):
 def spared(task: Any) -> tuple[str, ...]:
     """Columns that answers can do without."""
     return tuple(task.optional) if isinstance(task, Spares) else ()
+
+
+def used_beside(task: Any) -> dict[str, str]:
+    """Columns beside inputs and target that settings of the task name, and of what kind those are that a question has too."""
+    return dict(task.beside) if isinstance(task, Uses) else {}
 
 
 def columns_read(task: Any) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Pretrained models in a recipe: `[model] pretrained = FOLDER`, and how much of one is trained further.
 
 What a checkpoint decides (its sizes, its tokenizer) is learnt once by `adopt` and kept in the column's spec, so that a bundle never needs
-the folder; its weights are put into a fresh net by `load`. Each family is a file `checkpoints/KIND.py` with `settings` and `ours`.
+the folder; its weights are put into a fresh net by `load`. Each family is a file `checkpoints/NAME.py` with `settings` and `ours`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from torch import nn
 
+from luban import architecture, catalog
 from luban.checkpoints import folder
 from luban.checkpoints.filling import fill
 from luban.checkpoints.paths import folders
@@ -29,6 +30,8 @@ from luban.tokenizing import subwords
 RATE = {"full": 5e-5, "lora": 5e-4}  # of AdamW, where the recipe states none
 EPOCHS = 4
 KEPT = ("dropout", "attention_dropout", "pooling")  # settings of the model that the recipe may state beside a checkpoint
+DROPOUT = ("dropout",)  # the same of models that say tokens
+WHOLE = ("full", "lora")  # how these are adapted
 SOLVED = ("auto", "frozen", "contrastive")
 
 
@@ -73,11 +76,10 @@ def adapting(section: dict[str, Any], where: str = "model") -> Adapting:
 
 
 def families() -> list[str]:
-    """Models whose checkpoints are read: those that have a file of names beside this one."""
-    place = Path(folder.__file__).parent
-    return sorted(
-        path.stem for path in place.glob("[!_]*.py") if hasattr(importlib.import_module(f"luban.checkpoints.{path.stem}"), "settings")
-    )
+    """Models whose checkpoints are read: those that a file of names beside this one names as its MODEL, or is called after."""
+    names = (path.stem for path in Path(folder.__file__).parent.glob("[!_]*.py"))
+    files = {name: importlib.import_module(f"luban.checkpoints.{name}") for name in names}
+    return sorted({getattr(file, "MODEL", name) for name, file in files.items() if hasattr(file, "settings")})
 
 
 def adopt(section: dict[str, Any], config: Any) -> dict[str, Any]:
@@ -99,11 +101,37 @@ def adopt(section: dict[str, Any], config: Any) -> dict[str, Any]:
 
 def settings_of(section: dict[str, Any], spec: dict[str, Any], where: str = "model") -> dict[str, Any]:
     """The model's settings: the checkpoint's, and what the recipe may say beside them. Raises RecipeError L129 for others."""
+    return spec.get("architecture", {}) | stated(section, where, KEPT)
+
+
+def stated(section: dict[str, Any], where: str, kept: tuple[str, ...]) -> dict[str, Any]:
+    """What the recipe says of a model beside its checkpoint. Raises RecipeError L129 for what the checkpoint decides."""
     own = {key: value for key, value in section.items() if key not in (*KEYS, "kind", "size")}
-    if other := [key for key in own if key not in KEPT]:
+    if other := [key for key in own if key not in kept]:
         what, fix = tr("with a checkpoint this is the checkpoint's"), tr("leave it out")
-        raise RecipeError("L129", what, where=f"{where}.{other[0]}", received=own[other[0]], allowed=KEPT, fix=fix)
-    return spec.get("architecture", {}) | own
+        raise RecipeError("L129", what, where=f"{where}.{other[0]}", received=own[other[0]], allowed=kept, fix=fix)
+    return own
+
+
+def check_speaker(section: dict[str, Any], where: str, kind: str) -> None:
+    """Refuse a section of a model that says tokens, of which those of one kind have checkpoints. Raises RecipeError L104, L105, L108, L109, L128, L129."""
+    how = adapting(section, where)
+    if not how.pretrained:
+        architecture.config_of(section, where=where)
+        return
+    if section["kind"] != kind:
+        raise RecipeError("L109", tr("this model takes no checkpoint"), where=f"{where}.kind", received=section["kind"], allowed=[kind])
+    if how.adapt is not None and how.adapt not in WHOLE:
+        raise RecipeError("L129", tr("unknown value"), where=f"{where}.adapt", received=how.adapt, allowed=WHOLE)
+    speaker_of(section, {}, where)
+
+
+def speaker_of(section: dict[str, Any], found: dict[str, Any] | None, where: str = "model") -> Any:
+    """The Config of such a model: what the checkpoint has and the recipe may add, or the recipe's own. Raises RecipeError L129."""
+    if not section.get("pretrained"):
+        return architecture.config_of(section, where=where)
+    own = stated(section, where, DROPOUT)
+    return validate(catalog.load("models", section["kind"]).Config, (found or {}) | own, where=where)
 
 
 def prepare(net: nn.Module, how: Adapting) -> None:

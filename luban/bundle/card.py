@@ -31,6 +31,7 @@ def card(description: dict[str, Any], report: dict[str, Any]) -> str:
         "",
         *score_table(report),
         "",
+        *eight_bits(report.get("int8")),
         "## Data · 数据",
         "",
         f"{data.get('rows', '?')} rows, splits {data.get('splits', {})}, SHA-256 `{data.get('hash', '?')}`, {data.get('rejects', 0)} rejects.",
@@ -60,6 +61,33 @@ def score_table(report: dict[str, Any]) -> list[str]:
             name = f"**{row['name']}**" if row["chosen"] else row["name"]
             lines.append(f"| {name} | {metric} | {shown(score)} | {shown(test)} |")
     return lines
+
+
+def eight_bits(found: dict[str, Any] | None) -> list[str]:
+    """What layers in 8 bits gained and cost; nothing where there are none."""
+    if not found:
+        return []
+    before, after = found["rows_per_second"]
+    small, smaller = (count / 1e6 for count in reversed(found["weight_bytes"]))
+    return [
+        "## 8 bits · 8 位",
+        "",
+        f"{len(found['layers'])} of {found['num_layers']} linear layers in 8 bits, chosen by trial on {plain(found['machine'])}: "
+        f"{before:.1f} → {after:.1f} rows/s, weights {smaller:.2f} → {small:.2f} MB. Scores on {found['rows_scored']} rows:",
+        "",
+        "| metric | before | after | change (95 %) |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {number(score['before'])} | {number(score['after'])} | {number(score['low'], '+')} … {number(score['high'], '+')} |"
+            for name, score in found["scores"].items()
+        ),
+        "",
+    ]
+
+
+def number(value: float | None, sign: str = "") -> str:
+    """Four digits, or a dash."""
+    return "–" if value is None else f"{value:{sign}.4f}"
 
 
 def shown(score: dict[str, Any] | None) -> str:

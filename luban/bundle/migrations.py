@@ -2,6 +2,7 @@
 
 1 · 2026: the first
 2 · 2026: tokenizers stand in tokenizers.json instead of as text within state.json; fingerprint.json
+3 · 2026: weights of layers may be whole numbers of 8 bits and their scales; a column of languages stands in the signature
 """
 
 from __future__ import annotations
@@ -29,7 +30,19 @@ def tokenizers_apart(parts: Parts) -> Parts:
     return parts | {"state.json": state, "tokenizers.json": tokenizers}
 
 
-STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart,)
+def languages_asked(parts: Parts) -> Parts:
+    """2 -> 3."""
+    description = parts["luban.json"]
+    section = description["recipe"]["task"]
+    column = section.get("language") if isinstance(section, dict) else None
+    if not column or description["task"] != "text_to_text":
+        return parts
+    signature = description["signature"]
+    asked = signature | {"inputs": signature["inputs"] | {column: "category"}}
+    return parts | {"luban.json": description | {"signature": asked}}
+
+
+STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart, languages_asked)
 
 
 def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:

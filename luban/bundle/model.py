@@ -17,7 +17,7 @@ from luban.bundle.fingerprint import warn_of_training_rows
 from luban.bundle.format import MANIFEST
 from luban.bundle.read import open_bundle
 from luban.capabilities import Asks, spared
-from luban.columns import Reject
+from luban.columns import Columns, Reject
 from luban.data.reading import Reading
 from luban.errors import DataError, RecipeError, say, warn
 from luban.evaluation.ladder import scored, usable
@@ -129,7 +129,14 @@ class Model:
         self, rows: Rows, *, metrics: tuple[str, ...] = (), level: float = 0.95, draws: int = 1000
     ) -> dict[str, dict[str, float | None]]:
         """Each metric with its interval, on rows that hold the target. Raises DataError L201, L227."""
-        table = as_table(rows)
+        marks = self.marks(as_table(rows))
+        names = tuple(metrics) or usable(self.task.metrics, marks)
+        for name in names:
+            find(name)
+        return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
+
+    def marks(self, table: pl.DataFrame) -> Columns:
+        """What metrics need of each row, whose target the table holds. Raises DataError L201, L227."""
         target = self.signature.get("target")
         self.check_columns(table)
         if target and target not in table.columns:
@@ -145,11 +152,7 @@ class Model:
         if not len(examples):
             raise DataError("L227", tr("no row can be evaluated"), where=str(target), fix=tr("give rows with a target"))
         warn_of_training_rows(examples, self.fingerprint)
-        marks = marks_of(self.task, self.net, examples)
-        names = tuple(metrics) or usable(self.task.metrics, marks)
-        for name in names:
-            find(name)
-        return scored(names, marks, level=level, draws=draws)  # type: ignore[return-value]
+        return marks_of(self.task, self.net, examples)
 
     def faster(self, *, streams: int = 8, int8: bool = False, rows: Rows | None = None) -> Model:
         """For language models: the same with its layers in the forms that are measured to be fastest here; what it costs in score is said.

@@ -15,16 +15,16 @@ from torch.nn.modules import module as modules
 
 from luban import recipe as recipes
 from luban import strict_json
+from luban.bundle import eight_bits, golden, migrations
 from luban.bundle import format as layout
-from luban.bundle import golden, migrations
-from luban.capabilities import columns_read
+from luban.capabilities import columns_read, used_beside
 from luban.errors import BundleError
 from luban.messages import tr
 from luban.outline import outline
 
 TYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.int64: "I64", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 DESCRIPTION = {"format", "luban", "name", "task", "recipe", "signature", "labels"}
 MOST_HEADER = 16_000_000
@@ -53,13 +53,16 @@ def assemble(files: layout.Files) -> tuple[dict[str, Any], Any, nn.Module, dict[
     shapes = header(files)
     with at_most(len(shapes), files.folder):
         net = outline(task)
+        with torch.device("meta"):
+            light = eight_bits.make_ready(net, shapes)
     check_shapes(net, shapes, files.folder)
     check_weights()
     net.load_state_dict(read_weights(files.folder), assign=True)
     if hasattr(net, "check_buffers"):
         net.check_buffers()  # type: ignore[operator]
     net.eval()
-    golden.check(task, net, files.lines("golden.jsonl", golden.NUMBER_OF_ROWS), str(files.folder))
+    lines, near = files.lines("golden.jsonl", golden.NUMBER_OF_ROWS), golden.LOOSE if light else golden.TOLERANCE
+    golden.check(task, net, lines, str(files.folder), near)
     return description, task, net, parts.get("report.json", {}), parts.get("fingerprint.json", {})
 
 
@@ -94,8 +97,13 @@ def task_of(description: dict[str, Any], state: Any, folder: Path) -> Any:
 
 def signature_of(recipe: recipes.Recipe) -> dict[str, Any]:
     """Columns it reads and their kinds, the target, and what the task reads beside them."""
-    signature: dict[str, Any] = {"inputs": {name: section["kind"] for name, section in recipe.inputs.items()}, "target": recipe.target}
-    own = columns_read(recipe.make_task())
+    task = recipe.make_task()
+    inputs = {name: section["kind"] for name, section in recipe.inputs.items()}
+    signature: dict[str, Any] = {
+        "inputs": inputs | {name: kind for name, kind in used_beside(task).items() if kind},
+        "target": recipe.target,
+    }
+    own = columns_read(task)
     return signature | ({"columns": own} if own else {})
 
 

@@ -35,6 +35,26 @@ def write(
         "signature": signature_of(recipe),
         "labels": getattr(task, "labels", None),
     }
+    whole(folder, description, task, net, report=report, golden=golden_lines(task, net, rows), fingerprint=fingerprint)
+
+
+def rewrite(folder: Path, model: Any, report: dict[str, Any], golden: list[dict[str, Any]]) -> None:
+    """An opened bundle with another net."""
+    description = model.description | {"format": layout.FORMAT, "luban": luban.__version__}
+    whole(folder, description, model.task, model.net, report=report, golden=golden, fingerprint=model.fingerprint)
+
+
+def whole(
+    folder: Path,
+    description: dict[str, Any],
+    task: Any,
+    net: nn.Module,
+    *,
+    report: dict[str, Any],
+    golden: list[dict[str, Any]],
+    fingerprint: dict[str, Any],
+) -> None:
+    """All files, or none."""
     state, tokenizers = take_tokenizers(task.state)
     with whole_folder(folder) as beside:
         layout.write_json(beside / "luban.json", description)
@@ -45,7 +65,7 @@ def write(
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
         (beside / layout.WEIGHTS).write_bytes(serialize(weights))
         layout.write_json(beside / "report.json", json_ready(report))
-        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in golden_lines(task, net, rows)]
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in golden]
         (beside / "golden.jsonl").write_text("".join(lines), encoding="utf-8")
         (beside / "card.md").write_text(card(description, report), encoding="utf-8")
         layout.sign(beside)

@@ -15,6 +15,7 @@ from luban.checkpoints.rules import Rule, both, check_family, check_held, given,
 from luban.models.encoder_decoder import EncoderDecoder
 from luban.schema import validate
 
+MODEL = "encoder_decoder"
 FAMILY, CLASS = "marian", "MarianMTModel"
 ACTIVATIONS = {"swish": "silu", "silu": "silu", "relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh"}
 HEAD, TABLE, BIAS = "lm_head.weight", "model.shared.weight", "final_logits_bias"

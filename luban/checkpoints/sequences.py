@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def family_of(config: Mapping[str, Any], where: str) -> Any:
 
 
 def marks_of(config: Mapping[str, Any], num_tokens: int, where: str) -> Marks:
-    """What answers begin and end with, and padding, which is never said. Raises BundleError L438 for tokens that are none."""
+    """What answers begin and end with, and padding, which is never said unless it ends them. Raises BundleError L438 for tokens that are none."""
     pad, end = config.get("pad_token_id", 0), config.get("eos_token_id", 1)
     ends = tuple(end) if isinstance(end, list) else (end,)
     start = config.get("decoder_start_token_id", pad)
@@ -50,7 +50,7 @@ def marks_of(config: Mapping[str, Any], num_tokens: int, where: str) -> Marks:
         if not isinstance(token, int) or not 0 <= token < num_tokens:
             what = tr("a setting is not supported: {why}", why="pad_token_id, eos_token_id, decoder_start_token_id")
             raise BundleError("L438", what, where=where, received=token, allowed=[f"0 … {num_tokens - 1}"])
-    return Marks(start=(start,), end=ends, never=tuple(dict.fromkeys((pad, start))))
+    return Marks(start=(start,), end=ends, never=tuple(token for token in dict.fromkeys((pad, start)) if token not in ends))
 
 
 def load(place: str | Path) -> tuple[EncoderDecoder, Marks]:
@@ -61,7 +61,7 @@ def load(place: str | Path) -> tuple[EncoderDecoder, Marks]:
     return net, found.marks
 
 
-def fill_from(net: EncoderDecoder, place: str | Path, fresh: tuple[str, ...] = ()) -> None:
+def fill_from(net: EncoderDecoder, place: str | Path, fresh: Collection[str] = ()) -> None:
     """Put a folder's weights into a net. Raises BundleError L430 … L440."""
     config, tensors = folder.read(place)
     names = family_of(config, str(place))

@@ -15,6 +15,7 @@ from luban.checkpoints.rules import Rule, check_family, check_held, given, num_t
 from luban.models.encoder_decoder import EncoderDecoder
 from luban.schema import validate
 
+MODEL = "encoder_decoder"
 FAMILIES = {"t5": "T5ForConditionalGeneration", "mt5": "MT5ForConditionalGeneration"}
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "silu": "silu", "gated-gelu": "geglu", "gated-silu": "swiglu"}
 HEAD, TABLE = "lm_head.weight", "shared.weight"

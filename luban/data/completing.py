@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from luban.capabilities import FindsInputs, FindsSplit, FindsTarget, Uses, columns_read, spared
+from luban.capabilities import FindsInputs, FindsSplit, FindsTarget, columns_read, spared, used_beside
 from luban.data.inference import guess
 from luban.data.reading import read
 from luban.data.source import Source
@@ -122,7 +122,6 @@ def divided_as(recipe: Recipe) -> dict[str, str | None]:
 def used_columns(recipe: Recipe, table: pl.DataFrame) -> list[str]:
     """Columns of the table that the recipe names."""
     task = recipe.make_task()
-    beside = task.beside if isinstance(task, Uses) else ()
-    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *beside, *own_columns(recipe)}
+    wanted = {*recipe.inputs, target_of(recipe), recipe.split.group, recipe.split.order, *used_beside(task), *own_columns(recipe)}
     named = [column for column in table.columns if column in wanted]
     return named if recipe.inputs or target_of(recipe) or own_columns(recipe) else table.columns

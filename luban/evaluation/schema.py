@@ -232,4 +232,5 @@ class Report(TypedDict):
     environment: NotRequired[dict[str, Any]]
     bundle: NotRequired[BundleFacts | None]
     forecast: NotRequired[ForecastFacts | None]
+    int8: NotRequired[dict[str, Any] | None]  # of a bundle with layers in 8 bits: `run.lighter.Lighter`
     size: NotRequired[dict[str, Any] | None]  # of the model, where the budget decided it: `planning.sizing.Choice`

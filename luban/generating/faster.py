@@ -1,14 +1,12 @@
 """A decoder made faster for generation on a CPU, layer by layer, each only where a measurement says it pays.
 
-T rows in at once, D width in, O width out. Saying a token reads every weight once. In 8 bits that is a quarter of the bytes (weights by row, inputs
-by their range at each call); in float32 a layout in blocks serves several rows at once, with the same products in another order.
+T rows in at once, D width in, O width out. Saying a token reads every weight once. In 8 bits that is a quarter of the bytes; in float32 a layout in blocks serves several rows at once, with the same products in another order.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,25 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luban.layers.eight_bits import Int8Linear, is_exact
+
 TRIALS = 5
 GAIN = 0.9  # of the time: less is noise
-
-
-class Int8Linear(nn.Module):
-    """y = s_x·s_w·(q_x·q_w) + b."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
-        super().__init__()
-        weight = weight.detach().float().cpu()
-        scale = weight.abs().amax(1).clamp(min=1e-12).double() / 127
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch announces that its quantised tensors will move elsewhere
-            quantised = torch.quantize_per_channel(weight, scale, torch.zeros(len(weight), dtype=torch.int64), 0, torch.qint8)
-            self.packed = torch.ops.quantized.linear_prepack(quantised, None if bias is None else bias.detach().float().cpu())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., O)."""
-        return torch.ops.quantized.linear_dynamic(x.float(), self.packed)  # type: ignore[no-any-return]
 
 
 class BlockedLinear(nn.Module):
@@ -53,7 +36,14 @@ class BlockedLinear(nn.Module):
         return found.view(*x.shape[:-1], -1)
 
 
-FORMS: dict[str, Callable[[Tensor, Tensor | None, int], nn.Module]] = {"int8": Int8Linear, "blocked": BlockedLinear}
+def in_eight_bits(weight: Tensor, bias: Tensor | None, rows: int) -> Int8Linear:
+    """Raises NotImplementedError where this processor has no exact products of whole numbers."""
+    if not is_exact(many=False) or not is_exact(many=True):
+        raise NotImplementedError
+    return Int8Linear.of(weight, bias)
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor | None, int], nn.Module]] = {"int8": in_eight_bits, "blocked": BlockedLinear}
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from luban import architecture, catalog, pretrained, strict_json
+from luban import strict_json
 from luban.checkpoints import folder, gguf, gpt
 from luban.checkpoints.filling import fill
-from luban.errors import BundleError, RecipeError
+from luban.errors import BundleError
 from luban.language.template import Template, of_jinja
 from luban.layers import lora
 from luban.messages import tr
 from luban.models.gpt import Gpt
-from luban.schema import validate
 from luban.tokenizing.tokenizer import Tokenizer
 
-KEPT = ("dropout",)  # what the recipe may state beside a checkpoint
-ADAPTING = ("full", "lora")
 Parts = tuple[dict[str, Any], dict[str, Tensor], dict[str, bytes]]
 
 
@@ -36,30 +33,6 @@ def read(place: str) -> Parts:
 def is_file(place: str) -> bool:
     """Whether it names a GGUF file."""
     return Path(place).suffix.lower() == ".gguf"
-
-
-def check_model(section: dict[str, Any], where: str) -> None:
-    """Refuse a section that cannot work. Raises RecipeError L104, L105, L108, L109, L128, L129."""
-    how = pretrained.adapting(section, where)
-    if not how.pretrained:
-        architecture.config_of(section, where=where)
-        return
-    if section["kind"] != "gpt":
-        raise RecipeError("L109", tr("this model takes no checkpoint"), where=f"{where}.kind", received=section["kind"], allowed=["gpt"])
-    if how.adapt is not None and how.adapt not in ADAPTING:
-        raise RecipeError("L129", tr("unknown value"), where=f"{where}.adapt", received=how.adapt, allowed=ADAPTING)
-    settings_of(section, {}, where)
-
-
-def settings_of(section: dict[str, Any], found: dict[str, Any] | None, where: str = "model") -> Any:
-    """The model's Config: what the checkpoint has and the recipe may add, or the recipe's own. Raises RecipeError L129."""
-    if not section.get("pretrained"):
-        return architecture.config_of(section, where=where)
-    own = {key: value for key, value in section.items() if key not in (*pretrained.KEYS, "kind", "size")}
-    if other := [key for key in own if key not in KEPT]:
-        what, fix = tr("with a checkpoint this is the checkpoint's"), tr("leave it out")
-        raise RecipeError("L129", what, where=f"{where}.{other[0]}", received=own[other[0]], allowed=KEPT, fix=fix)
-    return validate(catalog.load("models", section["kind"]).Config, (found or {}) | own, where=where)
 
 
 def adopt(section: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -124,4 +97,4 @@ def save(place: str | Path, net: Gpt, tokenizer: Tokenizer, family: str) -> None
     folder.write(place, config, gpt.theirs(whole.state_dict(), whole.config, family), files)
 
 
-__all__ = ["Template", "adopt", "check_model", "load", "read", "save", "settings_of", "tokenizer_of"]
+__all__ = ["Template", "adopt", "load", "read", "save", "tokenizer_of"]

@@ -76,7 +76,7 @@ class Speaking:
     @property
     def settings(self) -> Any:
         """The model's Config: a checkpoint's, or the recipe's."""
-        return decoders.settings_of(named(self.config.model), (self.state or {}).get("architecture"))
+        return pretrained.speaker_of(named(self.config.model), (self.state or {}).get("architecture"))
 
     @property
     def context(self) -> int:

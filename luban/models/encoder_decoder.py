@@ -154,6 +154,16 @@ class EncoderDecoder(nn.Module):
         """Tokens of a source, and of an answer, at most."""
         return self.config.context
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Those that can be frozen from below: the ones that read the source."""
+        return self.encoder
+
+    def lower(self, depth: int) -> list[nn.Module]:
+        """The tables, which both sides share, and the first blocks that read the source."""
+        tables = [self.embed, self.places, self.encoder_bias]
+        return [table for table in tables if table is not None] + list(self.encoder[:depth])
+
     @torch.no_grad()
     def initialise(self) -> None:
         """Normal of deviation 0.02; projections back to the stream at 0, or smaller with depth; a factor of √D or √E is taken out of the first weights."""

@@ -115,6 +115,10 @@ class Gpt(nn.Module):
         """Tokens seen at once."""
         return self.config.context
 
+    def lower(self, depth: int) -> list[nn.Module]:
+        """The tables and the first blocks."""
+        return [self.embed, *([] if self.places is None else [self.places]), *self.blocks[:depth]]
+
     def initialise(self) -> None:
         """Normal of deviation 0.02; projections back to the stream at 0, or smaller with depth (Radford et al. 2019, section 2.3)."""
         for module in self.modules():

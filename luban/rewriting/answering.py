@@ -17,30 +17,31 @@ import torch
 from torch import Tensor
 
 from luban.generating import search
-from luban.generating.restraint import Marks
 from luban.generating.settings import Search
+from luban.language.answering import confidence
 from luban.rewriting.batch import Answers, Batch
 from luban.rewriting.copying import keepable, lost
+from luban.rewriting.sides import Sides
 from luban.rewriting.windows import joined
-from luban.tokenizing.tokenizer import Tokenizer
 
 NOTHING = -math.inf  # the chance of an answer that there is not
 
 
-def said(net: Any, batch: Batch, own: Tokenizer, settings: Search, special: int) -> Answers:
-    """The answers to the rows that are to be answered; `special` is the first id that is no token of a text."""
+def said(net: Any, batch: Batch, sides: Sides, settings: Search) -> Answers:
+    """The answers to the rows that are to be answered."""
     source, known, windows, wanted = (part.cpu() for part in (batch.source, batch.known, batch.windows, batch.answered))
     asked = torch.repeat_interleave(wanted, windows).tolist()  # (W,)
     sources = [row[there].numpy() for row, there, one in zip(source, known, asked, strict=True) if one]
+    text = known & (source != sides.end) & (torch.arange(source.shape[1]) >= batch.lead.cpu()[:, None])  # (W, S)
     if hasattr(net, "rewrite"):
         found = [[search.Hypothesis(tokens, [log], log, "stop")] for tokens, log in net.rewrite(sources)] if sources else []
         settings = replace(settings, best=1)
     else:
-        keep = spans_of(sources, own, special) if settings.keep else None
-        found = search.answers(net, sources, settings, marks_of(own, special, net.num_tokens), keep=keep)
+        texts = [row[there].tolist() for row, there, one in zip(source, text, asked, strict=True) if one]
+        keep = spans_of(texts, sides) if settings.keep else None
+        found = search.answers(net, sources, settings, sides.marks(net.num_tokens), keep=keep)
     parts = [part for one in found for part in (one + [None] * settings.best)[: settings.best]]  # (W · N,)
-    tokens = [np.array([id for id in part.tokens if id < special] if part else [], np.int64) for part in parts]
-    text = known & (source != own.stops[0]) & (source < special)  # (W, S)
+    tokens = [np.array([id for id in part.tokens if id < sides.special] if part else [], np.int64) for part in parts]
     owner = torch.repeat_interleave(torch.arange(len(wanted)), windows)
     return Answers(
         tokens=torch.from_numpy(np.concatenate([*tokens, np.zeros(0, np.int64)])),
@@ -55,26 +56,19 @@ def said(net: Any, batch: Batch, own: Tokenizer, settings: Search, special: int)
     )
 
 
-def marks_of(own: Tokenizer, special: int, num_tokens: int) -> Marks:
-    """What begins and ends an answer; tags are never said."""
-    begin = own.stops[0] if own.begin is None else own.begin
-    return Marks(start=(begin,), end=own.stops, never=tuple(range(special, num_tokens)))
-
-
-def spans_of(sources: list[np.ndarray], own: Tokenizer, special: int) -> list[list[list[int]]]:
-    """Tokens of the numbers and names of each source, as they stand in it."""
+def spans_of(sources: list[list[int]], sides: Sides) -> list[list[list[int]]]:
+    """Tokens of the numbers and names of each source's text, as they would stand in its answer."""
     found = []
     for source in sources:
-        ids = source[(source < special) & ~np.isin(source, own.stops)]
-        text = own.decode(ids.tolist())
+        text = sides.decode(source)
         names = keepable(text)
         spaced = [f" {name}" if f" {name}" in text else name for name in names]
-        tokens = own.encode(spaced) if spaced else None
+        tokens = sides.answer.encode(spaced) if spaced else None
         found.append([tokens[place].tolist() for place in range(len(spaced))] if tokens is not None else [])
     return found
 
 
-def texts_of(prediction: Answers, own: Tokenizer, best: int) -> Iterator[list[tuple[str, list[int], float, bool]]]:
+def texts_of(prediction: Answers, sides: Sides, best: int) -> Iterator[list[tuple[str, list[int], float, bool]]]:
     """For each answered row its answers: the text, where windows were joined (characters), the mean log chance of a token, whether all ended."""
     ends = np.r_[0, np.cumsum(prediction.lengths.numpy())]
     flat, logs = prediction.tokens.numpy(), prediction.logs.numpy()
@@ -85,7 +79,7 @@ def texts_of(prediction: Answers, own: Tokenizer, best: int) -> Iterator[list[tu
             parts = [place + window * best + number for window in range(windows)]
             if any(counts[part] == 0 and number for part in parts):
                 continue
-            text, joins = joined([own.decode(flat[ends[part] : ends[part + 1]].tolist()) for part in parts])
+            text, joins = joined([sides.decode(flat[ends[part] : ends[part + 1]].tolist()) for part in parts])
             chance = float(logs[parts].sum() / max(1, counts[parts].sum()))
             rows.append((text, joins, chance, bool(finish[parts].all())))
         place += windows * best
@@ -98,18 +92,18 @@ def best_of(prediction: Answers) -> int:
     return max(1, len(prediction.lengths) // total) if total else 1
 
 
-def sources_of(prediction: Answers, own: Tokenizer) -> list[str]:
+def sources_of(prediction: Answers, sides: Sides) -> list[str]:
     """The rows' sources as text."""
     ends = np.r_[0, np.cumsum(prediction.read.numpy())]
     flat = prediction.source.numpy()
-    return [own.decode(flat[a:b].tolist()).strip() for a, b in pairwise(ends)]
+    return [sides.decode(flat[a:b].tolist()).strip() for a, b in pairwise(ends)]
 
 
-def frame_of(prediction: Answers, own: Tokenizer) -> pl.DataFrame:
+def frame_of(prediction: Answers, sides: Sides) -> pl.DataFrame:
     """`text`, `confidence`, `finish`, the `alternatives` with theirs, numbers and names that were `lost`, the `windows` and where they were joined."""
     best = best_of(prediction)
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA}
-    for found, source in zip(texts_of(prediction, own, best), sources_of(prediction, own), strict=True):
+    for found, source in zip(texts_of(prediction, sides, best), sources_of(prediction, sides), strict=True):
         text, joins, chance, ended = found[0] if found else ("", [], 0.0, False)
         columns["text"].append(text)
         columns["confidence"].append(round(math.exp(chance), 4) if found else None)
@@ -137,10 +131,10 @@ def confidence_of(prediction: Answers) -> Tensor:
     owner = torch.repeat_interleave(torch.arange(len(prediction.windows)), prediction.windows)
     total = torch.zeros(len(prediction.windows), dtype=torch.float64).index_add_(0, owner, logs)
     count = torch.zeros(len(prediction.windows), dtype=torch.int64).index_add_(0, owner, counts)
-    return torch.where(prediction.decoded, (total / count.clamp(min=1)).exp(), 0.0)
+    return confidence(-total, count)
 
 
-def streamed(net: Any, batch: Batch, own: Tokenizer, settings: Search, special: int) -> Iterator[pl.DataFrame]:
+def streamed(net: Any, batch: Batch, sides: Sides, settings: Search) -> Iterator[pl.DataFrame]:
     """Frames of `row`, `text`, and `finish` with the last; windows one after the other, bytes of a character held back until it is whole."""
     place = 0
     for row, windows in enumerate(batch.windows.tolist()):
@@ -148,8 +142,8 @@ def streamed(net: Any, batch: Batch, own: Tokenizer, settings: Search, special: 
         for window in range(place, place + windows):
             source = batch.source[window][batch.known[window]].cpu().numpy()
             told, ids = "", list[int]()
-            for ids in growing(net, source, own, settings, special):
-                text = own.decode(ids)
+            for ids in growing(net, source, int(batch.lead[window]), sides, settings):
+                text = sides.decode(ids)
                 if text.endswith("\ufffd"):
                     continue
                 piece = begun(whole, text) if told == "" else text[len(told) :]
@@ -174,13 +168,13 @@ def is_cut(net: Any, said: int, read: int, settings: Search) -> bool:
     return said >= int(most[0])
 
 
-def growing(net: Any, source: np.ndarray, own: Tokenizer, settings: Search, special: int) -> Iterator[list[int]]:
+def growing(net: Any, source: np.ndarray, lead: int, sides: Sides, settings: Search) -> Iterator[list[int]]:
     """The tokens said so far, one more each time; at once of a model that has no steps."""
     if hasattr(net, "rewrite"):
-        yield [id for id in net.rewrite([source])[0][0] if id < special]
+        yield [id for id in net.rewrite([source])[0][0] if id < sides.special]
         return
     ids: list[int] = []
-    spans = spans_of([source], own, special)[0] if settings.keep else ()
-    for id, _ in search.stream(net, source, settings, marks_of(own, special, net.num_tokens), spans=spans):
+    spans = spans_of([[id for id in source[lead:].tolist() if id != sides.end]], sides)[0] if settings.keep else ()
+    for id, _ in search.stream(net, source, settings, sides.marks(net.num_tokens), spans=spans):
         ids.append(id)
         yield ids

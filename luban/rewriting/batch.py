@@ -23,6 +23,7 @@ class Batch:
     known: Tensor  # (W, S) bool, which tokens are there
     windows: Tensor  # (B,) int64 windows of each row, which follow each other; 1 at least
     tag: Tensor  # (B,) int64 the token that asks for a language, below 0 = none
+    lead: Tensor  # (W,) int64 tokens of each window before its text: a tag, what stands before every source
     said: Tensor | None  # (B, T) int64 what stood before each target: the mark that begins an answer, then its tokens; None = not known
     targets: Tensor | None  # (B, T) int64 what follows each, the end last; below 0 = nothing
     decode: Tensor | None  # (B,) uint8 bits: whether and how the row is to be answered; None = all are, as asked

@@ -14,7 +14,7 @@ import polars as pl
 from luban.columns import Columns, Ragged, Reject
 from luban.language.answering import sizes
 from luban.messages import tr
-from luban.rewriting.segmenting import ANY_HAN
+from luban.rewriting.sides import Sides
 from luban.tokenizing.tokenizer import Tokenizer
 
 SOURCE, TARGET, TAG, HAS, DECODE = "source", "target", "tag", "has target", "decode"
@@ -22,20 +22,20 @@ ASKED, GREEDILY, AS_LONG = 1, 2, 4  # bits of `decode`: to be answered; by the l
 NO_TAG = -1
 
 
-def encode(table: pl.DataFrame, own: Tokenizer, columns: tuple[str, str, str], tags: list[str], room: tuple[int, int]) -> Columns:
+def encode(table: pl.DataFrame, sides: Sides, columns: tuple[str, str, str], tags: list[str], room: tuple[int, int]) -> Columns:
     """`columns` are source, target and language ("" = none); `room` are the tokens of a source (0 = any) and of a target."""
     source, target, language = columns
     count = len(table)
     left, right = texts(table, source), texts(table, target) if target in table.columns else [None] * count
     asked = [str(cell) for cell in table[language].to_list()] if tags and language in table.columns else [""] * count
     reasons = [fault(a, b, tag, tags) for a, b, tag in zip(left, right, asked, strict=True)]
-    sources = own.encode([spaced(text or "") for text in left])
-    targets = own.encode([spaced(text or "") for text in right])
+    sources = sides.source.encode([sides.written(text or "") for text in left])
+    targets = sides.answer.encode([sides.written(text or "") for text in right])
     rejects = []
     for row, reason in enumerate(reasons):
         found = (
             reason
-            or unknown(sources[row], targets[row], own)
+            or unknown(sources[row], targets[row], sides.source)
             or too_long(int(sources.lengths[row]), int(targets.lengths[row]), room, known=right[row] is not None)
         )
         if found:
@@ -62,11 +62,6 @@ def marked(examples: Columns, how: int | np.ndarray) -> Columns:
 def texts(table: pl.DataFrame, column: str) -> list[str | None]:
     """Cells as bare texts."""
     return table[column].cast(pl.String).str.strip_chars().to_list()
-
-
-def spaced(text: str) -> str:
-    """A space before a text that begins with a letter or digit, Han apart: its first word then has the tokens it has anywhere."""
-    return f" {text}" if text[:1].isalnum() and not ANY_HAN.match(text) else text
 
 
 def compact(spans: Ragged) -> Ragged:

@@ -13,7 +13,7 @@ import torch
 from luban.columns import Columns
 from luban.rewriting.answering import confidence_of
 from luban.rewriting.batch import Answers, Batch
-from luban.tokenizing.tokenizer import Tokenizer
+from luban.rewriting.sides import Sides
 
 MOST_WORST, MOST_MAPS = 24, 3
 MOST_TOKENS = 40  # of a map, on either side
@@ -37,7 +37,7 @@ def drawn(marks: Columns) -> np.ndarray:
 
 def examples_of(task: Any, prediction: Answers, batch: Batch, rows: np.ndarray, marks: Columns) -> list[dict[str, Any]]:
     """As the report lists what went wrong."""
-    own, answers = task.tokenizer, task.answer(prediction).to_dicts()
+    answers = task.answer(prediction).to_dicts()
     sure = confidence_of(prediction).tolist()
     return [
         {
@@ -49,41 +49,40 @@ def examples_of(task: Any, prediction: Answers, batch: Batch, rows: np.ndarray, 
             "inputs": {task.column: source},
         }
         for row, reference, answer, confidence, quality, source in zip(
-            rows, references_of(batch, own), answers, sure, marks["quality"], task.sources(prediction), strict=True
+            rows, references_of(batch, task.sides), answers, sure, marks["quality"], task.sources(prediction), strict=True
         )
     ]
 
 
-def references_of(batch: Batch, own: Tokenizer) -> list[str]:
+def references_of(batch: Batch, sides: Sides) -> list[str]:
     """The targets as text."""
-    return [own.decode(row[(row >= 0) & (row != own.stops[0])].tolist()).strip() for row in batch.targets.cpu()]  # type: ignore[union-attr]
+    return [sides.decode(row[(row >= 0) & (row != sides.end)].tolist()).strip() for row in batch.targets.cpu()]  # type: ignore[union-attr]
 
 
 @torch.inference_mode()
-def maps(net: Any, prediction: Answers, batch: Batch, own: Tokenizer, rows: np.ndarray, best: int) -> list[dict[str, Any]]:
+def maps(net: Any, prediction: Answers, batch: Batch, sides: Sides, rows: np.ndarray, best: int) -> list[dict[str, Any]]:
     """For each row its source and answer as tokens, and (T, S) how much each token of the answer looked at each of the source."""
     found = []
     ends = np.r_[0, np.cumsum(prediction.lengths.numpy())]
-    begin = own.stops[0] if own.begin is None else own.begin
     for place, row in enumerate(rows.tolist()):
         said = prediction.tokens[ends[place * best] : ends[place * best + 1]][:MOST_TOKENS]  # each of one window
         source, known = batch.source[place : place + 1], batch.known[place : place + 1]
-        tokens = torch.cat([torch.tensor([begin]), said])[None].to(source.device)
+        tokens = torch.cat([torch.tensor([sides.begin]), said])[None].to(source.device)
         looked = net.attention(tokens, net.encode(source, known))[0].float().cpu().numpy()  # (T + 1, S)
         read = source[0][known[0]].tolist()[:MOST_TOKENS]
         found.append(
             {
                 "row": row,
-                "source": [name_of(id, own) for id in read],
-                "answer": [name_of(id, own) for id in said.tolist()] + ["⏹"],
+                "source": [name_of(id, sides) for id in read],
+                "answer": [name_of(id, sides) for id in said.tolist()] + ["⏹"],
                 "weights": np.round(looked[:, : len(read)], 3).tolist(),
             }
         )
     return found
 
 
-def name_of(id: int, own: Tokenizer) -> str:
+def name_of(id: int, sides: Sides) -> str:
     """A token as a map labels it."""
-    if id == own.stops[0]:
+    if id == sides.end:
         return "⏹"
-    return own.decode([id]).replace(" ", "␣") if id < own.num_tokens else f"⟨{id - own.num_tokens + 1}⟩"
+    return sides.decode([id]).replace(" ", "␣") if id < sides.special else f"⟨{id - sides.special + 1}⟩"

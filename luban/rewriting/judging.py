@@ -20,6 +20,7 @@ from luban.rewriting.batch import Answers, Batch
 from luban.rewriting.copying import keepable, lost
 from luban.rewriting.encoding import AS_LONG, GREEDILY
 from luban.rewriting.segmenting import signature
+from luban.rewriting.sides import Sides
 from luban.rewriting.slicing import slices_of
 from luban.task import Loss
 from luban.tokenizing import tokenizer
@@ -27,7 +28,7 @@ from luban.tokenizing.tokenizer import Tokenizer
 
 
 class Answering:
-    """A frozen (config, state); the state holds one tokenizer for both texts beside the column of sources."""
+    """A frozen (config, state); the state holds the tokenizer beside the column of sources, under `adopted` that of answers where it is another."""
 
     config: Any
     state: Any
@@ -49,8 +50,17 @@ class Answering:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """As it was fitted."""
-        return tokenizer.of_spec(self.state["inputs"][self.column])
+        """Of sources."""
+        return self.sides.source
+
+    @property
+    def sides(self) -> Sides:
+        """As they were fitted, or as the checkpoint brought them."""
+        source, adopted = tokenizer.of_spec(self.state["inputs"][self.column]), self.state.get("adopted")
+        if adopted is None:
+            return Sides(source, source)
+        other = adopted["answers"]
+        return Sides(source, source if other is None else tokenizer.of_spec(other), tuple(adopted["never"]))
 
     def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:
         """Mean -log chance of the targets, smoothed."""
@@ -59,7 +69,7 @@ class Answering:
 
     def predict(self, net: nn.Module, batch: Batch) -> Answers:
         """How well the targets are foretold, where they are known, and the answers."""
-        found = answering.said(net, batch, self.tokenizer, asked_of(batch, self.config.generation), self.tokenizer.num_tokens)
+        found = answering.said(net, batch, self.sides, asked_of(batch, self.config.generation))
         if batch.targets is None or not hasattr(net, "hidden"):
             return found
         nats, count = judged(net, batch)  # type: ignore[arg-type]
@@ -67,14 +77,14 @@ class Answering:
 
     def answer(self, prediction: Answers) -> pl.DataFrame:
         """`text`, `confidence`, `finish`, `alternatives`, what was `lost`, and the `joins` of windows."""
-        return answering.frame_of(prediction, self.tokenizer)
+        return answering.frame_of(prediction, self.sides)
 
     def judge(self, prediction: Answers, batch: Batch) -> dict[str, Any]:
         """Marks of the loss, of the texts set against the targets, and of what slices them."""
-        own, best = self.tokenizer, answering.best_of(prediction)
-        texts = [found[0][0] if found else None for found in answering.texts_of(prediction, own, best)]
-        references = illustrating.references_of(batch, own)
-        sources = answering.sources_of(prediction, own)
+        sides, best = self.sides, answering.best_of(prediction)
+        texts = [found[0][0] if found else None for found in answering.texts_of(prediction, sides, best)]
+        references = illustrating.references_of(batch, sides)
+        sources = answering.sources_of(prediction, sides)
         marks: dict[str, Any] = overlap.marks_of(texts, references, self.state["form"])
         marks["confidence"] = answering.confidence_of(prediction).numpy()
         marks["keepable"] = np.array(
@@ -84,7 +94,7 @@ class Answering:
             len(lost(source, text)) if text is not None else 0 for source, text in zip(sources, texts, strict=True)
         ]
         marks["read"] = prediction.read.numpy()
-        marks["spelt"] = np.array([longest_word(source, own) for source in sources], np.int64)
+        marks["spelt"] = np.array([longest_word(source, sides.source) for source in sources], np.int64)
         if prediction.nats is not None and prediction.known is not None:
             marks |= {"nats": prediction.nats.numpy(), "tokens": prediction.known.numpy()}
         return marks
@@ -107,12 +117,12 @@ class Answering:
             if part == "wrong":
                 found[part] = illustrating.examples_of(self, prediction, batch, few.row, marks.take(places))
             else:
-                found[part] = illustrating.maps(net, prediction, batch, self.tokenizer, few.row, answering.best_of(prediction))
+                found[part] = illustrating.maps(net, prediction, batch, self.sides, few.row, answering.best_of(prediction))
         return found
 
     def sources(self, prediction: Answers) -> list[str]:
         """The rows' sources as text."""
-        return answering.sources_of(prediction, self.tokenizer)
+        return answering.sources_of(prediction, self.sides)
 
     @property
     def signatures(self) -> dict[str, str]:
@@ -121,7 +131,7 @@ class Answering:
 
     def stream(self, net: nn.Module, batch: Batch, draw: Draw) -> Iterator[pl.DataFrame]:
         """The likeliest text of each source, piece by piece: `row`, `text`, and `finish` once it ends."""
-        yield from answering.streamed(net, batch, self.tokenizer, self.config.generation, self.tokenizer.num_tokens)
+        yield from answering.streamed(net, batch, self.sides, self.config.generation)
 
     def checked(self) -> Self:
         """The same task as it answers golden rows: the first token and its chance, for the best of several answers may differ by machine."""

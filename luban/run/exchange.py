@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from luban.bundle.eight_bits import is_light
 from luban.bundle.model import Model, load
 from luban.checkpoints import exporting, folder, gpt, sequences
 from luban.checkpoints.filling import fill
 from luban.errors import BundleError
 from luban.generating.restraint import Marks
-from luban.language import decoders
+from luban.language import decoders, translators
 from luban.layers import lora
 from luban.messages import tr
 from luban.models.bert import Bert
@@ -29,6 +30,9 @@ CLOSE = 1e-5  # of the logits, against their largest
 def to_checkpoint(bundle: str | Path, place: str | Path) -> str:
     """Write it, and name the family. Raises BundleError L438, L442 for what no family holds, L444, L446; then nothing is left at `place`."""
     model, place = load(bundle), Path(place)
+    if is_light(model.net):
+        what, fix = tr("layers in 8 bits have no place in a checkpoint"), tr("export the bundle that they were made from")
+        raise BundleError("L446", what, where=str(bundle), fix=fix)
     if place.exists():
         raise BundleError("L447", tr("something stands there already"), where=str(place), fix=tr("choose another with --out FOLDER"))
     try:
@@ -75,13 +79,12 @@ def decoder(net: Gpt, model: Model, place: Path) -> str:
 
 def pair(net: EncoderDecoder, model: Model, place: Path) -> str:
     """The first family that holds all parts of an encoder and its decoder. Raises BundleError L438, L444."""
-    own, refused = model.task.tokenizer, None
-    begin = own.stops[0] if own.begin is None else own.begin
-    marks = Marks(start=(begin,), end=own.stops, never=())
-    files = {"tokenizer.json": own.tokenizer.encode()} if own.form == "bpe" else {}
+    sides, refused, whole = model.task.sides, None, lora.merged(net)
+    marks = Marks(start=(sides.begin,), end=sides.answer.stops, never=sides.never)
+    files = translators.files_of(model.task.state.get("adopted"), sides.source)
     for family in PAIRS:
         try:
-            sequences.save(place, net, family, marks, files)
+            sequences.save(place, whole, family, marks, files)  # type: ignore[arg-type]
         except BundleError as error:
             if error.code != "L438":
                 raise

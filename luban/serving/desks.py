@@ -50,6 +50,7 @@ class Wish:
     table: Any  # pl.DataFrame, one row
     settings: dict[str, Any]
     likeliest: int | None = None  # so many tokens are told of each place; None = not even the one that was said
+    tokens: tuple[int, ...] | None = None  # of the prompt, where they are given instead of a text
 
 
 class Desk(Protocol):
@@ -90,12 +91,18 @@ class Beside:
     def take(self, number: int, wish: Wish) -> None:
         """Raises RequestError L605, L618, L621, DataError L276."""
         task = with_settings(self.task, wish.settings, most_tokens=self.limits.tokens)
-        (prompt,) = task.whole_prompts(wish.table)
+        prompt = task.whole_prompts(wish.table)[0] if wish.tokens is None else self.given(wish.tokens)
         if len(prompt) >= self.capacity or len(prompt) > self.limits.prompt_tokens:
             raise problems.too_long(len(prompt), min(self.capacity - 1, self.limits.prompt_tokens))
         answer = self.slots.add(prompt, task.config.generation, top=wish.likeliest or 0)
         self.answers[number], self.numbers[answer] = answer, number
         self.told[number], self.logs[number] = 0, wish.likeliest
+
+    def given(self, tokens: tuple[int, ...]) -> np.ndarray:
+        """(P,) as they are, nothing before them. Raises RequestError L605 for one that is none of the model's."""
+        if not all(0 <= token < self.slots.tokenizer.num_tokens for token in tokens):
+            raise problems.invalid(said("a token that the model does not know"), param="prompt")
+        return np.array(tokens, np.int64)
 
     def drop(self, number: int) -> None:
         """Take it out of the batch at once."""
@@ -139,9 +146,11 @@ class Turns:
         self.active: dict[int, Iterator[Piece]] = {}
 
     def take(self, number: int, wish: Wish) -> None:
-        """Raises RequestError L618 where chances are asked for, which are not known here."""
+        """Raises RequestError L618 where chances are asked for, or tokens given, which are not known here."""
         if wish.likeliest is not None:
             raise problems.unsupported("logprobs")
+        if wish.tokens is not None:
+            raise problems.unsupported("prompt")
         self.wishes[number] = wish
         self.waiting.append(number)
 

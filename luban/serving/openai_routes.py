@@ -117,7 +117,7 @@ async def chat(request: Request) -> Response:
     check_messages(messages, hosted.limits.characters)
     likeliest = likeliest_of(asked, "top_logprobs", MOST_LIKELIEST)
     wish = Wish(pl.DataFrame({column: [messages]}), settings_of(asked, hosted.limits.tokens), likeliest)
-    return await spoken(request, hosted, wish, asked, ChatShape)
+    return await spoken(request, hosted, [wish], asked, ChatShape)
 
 
 def likeliest_of(asked: dict[str, Any], name: str, most: int) -> int | None:
@@ -159,15 +159,28 @@ async def completions(request: Request) -> Response:
     hosted, asked = await asked_of(request, "/v1/completions")
     column = column_of(hosted, "text", said("this model does not continue texts"))
     check_choices(asked, hosted)
-    prompt = asked.pop("prompt", None)
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        raise problems.invalid(said("`prompt` is a text"), param="prompt")
-    rows = hold([{column: prompt}], {column: "text"}, hosted.limits)
+    prompts = prompts_of(asked.pop("prompt", None), hosted.limits.prompts)
+    texts = [prompt if isinstance(prompt, str) else "" for prompt in prompts]
+    table = hold([{column: text} for text in texts], {column: "text"}, hosted.limits).table()
     likeliest = likeliest_of(asked, "logprobs", MOST_LIKELIEST_OF_TEXTS)
-    wish = Wish(rows.table(), settings_of(asked, hosted.limits.tokens), likeliest)
-    return await spoken(request, hosted, wish, asked, TextShape)
+    settings = settings_of(asked, hosted.limits.tokens)
+    tokens = [None if isinstance(prompt, str) else prompt for prompt in prompts]
+    wishes = [Wish(table[place : place + 1], settings, likeliest, tokens[place]) for place in range(len(prompts))]
+    return await spoken(request, hosted, wishes, asked, TextShape)
+
+
+def prompts_of(given: Any, most: int) -> list[str | tuple[int, ...]]:
+    """A text, tokens, or a list of texts or of tokens, as a list of prompts. Raises RequestError L605."""
+    if isinstance(given, list) and given and all(type(one) is int for one in given):
+        given = [given]
+    prompts = given if isinstance(given, list) else [given]
+    of_texts = all(isinstance(one, str) for one in prompts)
+    of_tokens = all(isinstance(one, list) and one and all(type(token) is int for token in one) for one in prompts)
+    if not prompts or not (of_texts or of_tokens):
+        raise problems.invalid(said("`prompt` is a text, a list of texts, or their tokens"), param="prompt")
+    if len(prompts) > most:
+        raise problems.invalid(said("there must be between 1 and {most} prompts", most=most), param="prompt")
+    return [one if isinstance(one, str) else tuple(one) for one in prompts]
 
 
 async def embeddings(request: Request) -> Response:

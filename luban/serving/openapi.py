@@ -47,12 +47,18 @@ SPOKEN = {"generate": ("/v1/chat/completions", "/v1/completions"), "embed": ("/v
 WANTS = {"/v1/chat/completions": "messages", "/v1/completions": "prompt", "/v1/embeddings": "input"}
 
 
+ANY: Schema = {"anyOf": [{"type": "string"}, {"type": "array"}]}
+TOKENS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+TAKEN: dict[str, Schema] = {
+    "prompt": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, TOKENS, {"type": "array", "items": TOKENS}]}
+}
+
+
 def speaking(path: str, service: Service, wanted: str) -> Schema:
     """A route that clients of language models know; the fields are theirs."""
     can = "embed" if wanted == "input" else "generate"
     names = [hosted.name for hosted in service.shelf.models.values() if can in capabilities(hosted)]
-    text = {"anyOf": [{"type": "string"}, {"type": "array"}]}
-    fields = {"model": {"enum": names}, wanted: text} | ({} if can == "embed" else asked_of_answers(service.limits))
+    fields = {"model": {"enum": names}, wanted: TAKEN.get(wanted, ANY)} | ({} if can == "embed" else asked_of_answers(service.limits))
     content = {JSON: {"schema": {"type": "object", "properties": fields, "required": ["model", wanted]}}}
     answer = {"description": "As clients of language models know it", "content": {JSON: {"schema": {"type": "object"}}}}
     if can == "generate":

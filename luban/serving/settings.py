@@ -62,6 +62,8 @@ class Limits:
     """Answers of one model that are said beside each other, a step for all of them."""
     choices: Count = 8
     """Answers to one prompt that a request may ask for (`n`)."""
+    prompts: Count = 16
+    """Prompts that one request may hold, each with its answers."""
     waiting_streams: Annotated[int, Ge(0)] = 64
     """Answers of one model that may wait for their turn; beyond them a new one is refused (429)."""
     prefixes: Annotated[int, Ge(0), Le(1024)] = 4

@@ -73,7 +73,7 @@ class Speaker:
     def __init__(self, limits: Limits, *, name: str, seen: Seen = lambda piece: None, now: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.seen, self.now, self.count = limits, seen, now, 0
         self.numbers = itertools.count()
-        self.line: queue.SimpleQueue[Part | Model | None] = queue.SimpleQueue()
+        self.line: queue.SimpleQueue[list[Part] | Model | None] = queue.SimpleQueue()
         self.parts: dict[int, Part] = {}
         self.desks: dict[int, tuple[Model, Desk]] = {}  # a version's, by its identity; the newest last
         self.ending = False
@@ -92,8 +92,7 @@ class Speaker:
         until = now + self.limits.answer_s
         saying.parts = [Part(saying, place, next(self.numbers), model, wish, now, until) for place, wish in enumerate(wishes)]
         self.count += len(wishes)
-        for part in saying.parts:
-            self.line.put(part)
+        self.line.put(saying.parts)  # together: what is wrong with one is told before any other is begun
         return saying
 
     def end(self, saying: Saying) -> None:
@@ -120,8 +119,9 @@ class Speaker:
             came = self.line.get()
             if came is None:
                 self.ending = True
-            elif isinstance(came, Part):
-                self.take(came)
+            elif isinstance(came, list):
+                for part in came:
+                    self.take(part)
             else:
                 self.open_early(came)
 

@@ -1,4 +1,4 @@
-"""Generated answers on their way to a client: whole, or as server-sent events; several choices to one prompt beside each other."""
+"""Generated answers on their way to a client: whole, or as server-sent events; several choices to each of several prompts beside each other."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from luban.serving.speaking import Saying
 SEEDS = 2**63  # a seed is less
 
 
-async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, Any], shape: type[Shape]) -> Response:
-    """The answers whole, or piece by piece as server-sent events. Raises RequestError, and Gone where the client left."""
+async def spoken(request: Request, hosted: Hosted, prompts: list[Wish], asked: dict[str, Any], shape: type[Shape]) -> Response:
+    """The answers whole, or piece by piece as server-sent events; those to the first prompt first. Raises RequestError, and Gone where the client left."""
     number, count = request.scope["luban"].number, asked.get("n") or 1
     facts = {
         "id": f"{shape.kinds[2]}-{number}",
@@ -33,11 +33,12 @@ async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, 
         "model": hosted.name,
         "system_fingerprint": hosted.opened.version,
     }
-    saying, streaming, handed_on = hosted.speaker.begin(hosted.opened.model, *wishes(wish, count)), bool(asked.get("stream")), False
+    every = [one for wish in prompts for one in wishes(wish, count)]
+    saying, streaming, handed_on = hosted.speaker.begin(hosted.opened.model, *every), bool(asked.get("stream")), False
     try:
         with watched(saying, request):
             if not streaming:
-                return await whole(saying, {**facts, "object": shape.kinds[0]}, shape)
+                return await whole(saying, count, {**facts, "object": shape.kinds[0]}, shape)
             first = await saying.heard()  # what is wrong with the request is told with its status
         handed_on = True
     except problems.RequestError as error:
@@ -47,7 +48,8 @@ async def spoken(request: Request, hosted: Hosted, wish: Wish, asked: dict[str, 
         if not handed_on:
             hosted.speaker.end(saying)
     with_usage = (asked.get("stream_options") or {}).get("include_usage", False)
-    events = streamed(hosted, saying, first, Events({**facts, "object": shape.kinds[1]}, shape, with_usage=with_usage))
+    counted = Counted(saying.choices, count)
+    events = streamed(hosted, saying, first, counted, Events({**facts, "object": shape.kinds[1]}, shape, with_usage=with_usage))
     return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
@@ -70,27 +72,29 @@ def watched(saying: Saying, request: Request) -> Iterator[None]:
 
 
 class Counted:
-    """Tokens of all choices; the prompt, which they share, counts once."""
+    """Tokens of all choices; a prompt, which so many of them share, counts once."""
 
-    def __init__(self, choices: int) -> None:
-        self.left, self.tokens, self.prompt, self.reused = choices, 0, 0, 0
+    def __init__(self, choices: int, shared: int) -> None:
+        self.left, self.shared, self.tokens = choices, shared, 0
+        self.prompts: dict[int, tuple[int, int]] = {}  # of each prompt its tokens, and those that were not read again
 
     def look(self, place: int, piece: Piece) -> None:
         """One more piece."""
         self.tokens += piece.tokens
         self.left -= bool(piece.finish)
-        if place == 0:
-            self.prompt, self.reused = piece.prompt_tokens, piece.reused
+        if place % self.shared == 0:
+            self.prompts[place] = piece.prompt_tokens, piece.reused
 
     def usage(self) -> dict[str, Any]:
         """As clients count."""
-        counts = {"prompt_tokens": self.prompt, "completion_tokens": self.tokens, "total_tokens": self.prompt + self.tokens}
-        return counts | {"prompt_tokens_details": {"cached_tokens": self.reused}}
+        prompt, reused = (sum(found[kind] for found in self.prompts.values()) for kind in (0, 1))
+        counts = {"prompt_tokens": prompt, "completion_tokens": self.tokens, "total_tokens": prompt + self.tokens}
+        return counts | {"prompt_tokens_details": {"cached_tokens": reused}}
 
 
-async def whole(saying: Saying, facts: dict[str, Any], shape: type[Shape]) -> Response:
+async def whole(saying: Saying, shared: int, facts: dict[str, Any], shape: type[Shape]) -> Response:
     """All pieces of each choice in one."""
-    counted = Counted(saying.choices)
+    counted = Counted(saying.choices, shared)
     texts: list[list[str]] = [[] for _ in range(saying.choices)]
     words: list[list[Word]] = [[] for _ in range(saying.choices)]
     finishes = [""] * saying.choices
@@ -123,9 +127,9 @@ class Events:
         return used + b"data: [DONE]\n\n"
 
 
-async def streamed(hosted: Hosted, saying: Saying, first: tuple[int, Piece], events: Events) -> AsyncIterator[bytes]:
+async def streamed(hosted: Hosted, saying: Saying, first: tuple[int, Piece], counted: Counted, events: Events) -> AsyncIterator[bytes]:
     """Events, the last of them `[DONE]`; what is there at once is written at once, and who leaves ends the answer."""
-    counted, shapes = Counted(saying.choices), [events.shape(place) for place in range(saying.choices)]
+    shapes = [events.shape(place) for place in range(saying.choices)]
     chances = saying.likeliest is not None
     out = b"".join(events.of(shape.opening()) for shape in shapes)
     place, piece = first

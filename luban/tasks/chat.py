@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from luban import catalog
+from luban import catalog, pretrained
 from luban.columns import Columns, Ragged, Reject
 from luban.errors import DataError, LubanError, RecipeError
 from luban.generating.settings import Generation
@@ -107,7 +107,7 @@ class Chat(Speaking):
         if entry.role != "causal" or hasattr(catalog.load("models", entry.name), "solve"):
             what = tr("this model is not for this task")
             raise RecipeError("L109", what, where=f"{where}: model.kind", received=entry.name, allowed=["gpt"])
-        decoders.check_model(section, where=f"{where}: model")
+        pretrained.check_speaker(section, f"{where}: model", "gpt")
         if config.worse and (not config.target or config.model.get("adapt") != "lora"):
             what, fix = tr("preferences ask for a target and for adapters beside the model"), 'target = "chosen", [model] adapt = "lora"'
             raise RecipeError("L278", what, where=f"{where}: task.worse", received=config.worse, fix=fix)
@@ -127,9 +127,9 @@ class Chat(Speaking):
         raise DataError("L225", tr("no column can be an input"), where="recipe.toml: inputs", allowed=PROMPTS, fix=fix)
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Columns beside inputs and target."""
-        return (self.config.worse,) if self.config.worse else ()
+    def beside(self) -> dict[str, str]:
+        """The column of worse answers."""
+        return {self.config.worse: ""} if self.config.worse else {}
 
     @property
     def context(self) -> int:

@@ -149,9 +149,9 @@ class DocumentAnswering:
         return tuple(self.config.inputs)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def beside(self) -> dict[str, str]:
         """Columns that its settings name."""
-        return (self.config.passage, self.config.document, *collection.BESIDE)
+        return dict.fromkeys((self.config.passage, self.config.document, *collection.BESIDE), "")
 
     @property
     def cuts(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from annotated_types import Ge, Le
 
-from luban import catalog
+from luban import catalog, pretrained
 from luban.columns import Columns
 from luban.draw import key_of
 from luban.errors import DataError, RecipeError
@@ -94,7 +94,7 @@ class LanguageModeling(Speaking):
             good = [found.name for found in catalog.entries("models").values() if found.role == "causal"]
             what = tr("this model is not for this task")
             raise RecipeError("L109", what, where=f"{where}: model.kind", received=entry.name, allowed=good)
-        decoders.check_model(section, where=f"{where}: model")
+        pretrained.check_speaker(section, f"{where}: model", "gpt")
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123."""

@@ -150,9 +150,9 @@ class QuestionAnswering:
         return Split(by="random", group=group)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def beside(self) -> dict[str, str]:
         """Columns that its settings name."""
-        return (self.config.start, "title")
+        return dict.fromkeys((self.config.start, "title"), "")
 
     @property
     def columns_read(self) -> tuple[str, str]:

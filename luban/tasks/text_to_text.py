@@ -14,23 +14,25 @@ import torch
 from annotated_types import Ge, Le, Lt
 from torch import nn
 
-from luban import architecture, catalog
+from luban import catalog, pretrained
 from luban.columns import Columns, Ragged
 from luban.draw import Draw, key_of, mix
 from luban.errors import DataError, RecipeError
 from luban.generating.settings import Search
 from luban.kinds.text import MOST_TOKENS
+from luban.language import translators
 from luban.messages import tr
 from luban.rewriting.batch import Batch, of_ragged
-from luban.rewriting.encoding import AS_LONG, ASKED, DECODE, GREEDILY, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, marked, spaced
+from luban.rewriting.encoding import AS_LONG, ASKED, DECODE, GREEDILY, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, marked
 from luban.rewriting.judging import Answering
 from luban.rewriting.segmenting import form_of
+from luban.rewriting.sides import spaced
 from luban.rewriting.windows import begins_of, cut, ends_of
 from luban.roles import Vocabulary
 from luban.schema import validate
 from luban.task import Split, Traits
 from luban.tokenizing import tokenizer
-from luban.tokenizing.tokenizer import Tokenizer
+from luban.tokenizing.tokenizer import Tokenizer, check_fits
 
 ALIASES = {
     "translation": {"baselines": ["word_table"]},
@@ -58,12 +60,15 @@ class TextToText(Answering):
         target: str = ""
         """The column of answers."""
         language: str = ""
-        """A column that says in which language each row is to be answered: a tag before the source, so that one model knows several."""
+        """A column that says in which language each row is to be answered: a tag before the source, so that one model knows several. A checkpoint
+        must have a mark for each: `fra` asks a Marian of many languages by `>>fra<<`."""
+        prefix: str = ""
+        """Stands before every source, in each window: what a T5 was told to do, such as `translate English to German: `."""
         model: dict[str, Any] = field(default_factory=lambda: {"kind": "auto", "size": "small"})
         """The model section."""
         tokenizer: Literal["bpe", "words", "characters", "symbols"] = "bpe"
         """Learnt from both sides of the training rows, one vocabulary for both; `words` spells the rare ones by their bytes, `symbols` are what stands
-        between spaces, and a row with another one is left out."""
+        between spaces, and a row with another one is left out. Of a checkpoint its own is taken."""
         vocabulary: Annotated[int, Ge(512), Le(MOST_TOKENS)] = 8192
         """Tokens at most; fewer are made where the training rows are few."""
         context: Annotated[int, Ge(0), Le(1_048_576)] = 0
@@ -94,13 +99,14 @@ class TextToText(Answering):
         num_tokens: Annotated[int, Ge(1)]
         tags: list[str]
         form: Literal["13a", "zh"]
+        adopted: translators.Adopted | None = None
 
     split = Split(by="random")
     traits = Traits(of_answers=("generation",), of_networks=("label_smoothing",))
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:
-        """Refuse what cannot work before any data is read. Raises RecipeError L102, L104, L109, L170."""
+        """Refuse what cannot work before any data is read. Raises RecipeError L102, L104, L109, L128, L129, L170."""
         for column, section in config.inputs.items():
             catalog.find("kinds", section["kind"], where=f"{where}: inputs.{column}")
             if section["kind"] != "text" or len(config.inputs) > 1:
@@ -116,7 +122,12 @@ class TextToText(Answering):
             raise RecipeError(
                 "L109", tr("this model is not for this task"), where=f"{where}: model.kind", received=entry.name, allowed=good
             )
-        architecture.config_of(section, where=f"{where}: model")
+        pretrained.check_speaker(section, f"{where}: model", DEFAULT)
+        if section.get("pretrained"):
+            for key in ("tokenizer", "vocabulary"):
+                if (said := getattr(config, key)) != getattr(type(config), key):
+                    what, fix = tr("with a checkpoint this is the checkpoint's"), tr("leave it out")
+                    raise RecipeError("L129", what, where=f"{where}: task.{key}", received=said, fix=fix)
 
     def check_state(self) -> None:
         """Refuse a state that `fit` could not have made. Raises RecipeError L104 … L106, L123, L272."""
@@ -124,9 +135,17 @@ class TextToText(Answering):
         wrong = RecipeError("L123", tr("the state is not that of this recipe"), where="state.json: inputs")
         if self.state["inputs"].keys() != self.config.inputs.keys() or len(self.state["inputs"]) != 1:
             raise wrong
-        spec = self.state["inputs"][self.column]
-        found = validate(Tokenizer, {key: value for key, value in spec.items() if key != "kind"}, where=f"state.json: {self.column}")
-        if spec.get("kind") != "text" or found.form == "given" or self.state["num_tokens"] != found.num_tokens + len(self.state["tags"]):
+        spec, adopted, tags = self.state["inputs"][self.column], self.state.get("adopted"), self.state["tags"]
+        found = [tokenizer_of(one, f"state.json: {self.column}") for one in (spec, (adopted or {}).get("answers")) if one is not None]
+        if adopted is None:
+            fits = found[0].form != "given" and self.state["num_tokens"] == found[0].num_tokens + len(tags)
+        else:
+            ids = (*adopted["never"], *adopted["tags"])
+            fits = all(one.form == "given" for one in found) and all(0 <= id < self.state["num_tokens"] for id in ids)
+            fits = fits and len(adopted["tags"]) == len(tags)
+            for one in found:
+                check_fits(one, self.state["num_tokens"], f"state.json: {self.column}")
+        if spec.get("kind") != "text" or not fits or (adopted is None and self.config.model.get("pretrained")):
             raise wrong
 
     def inputs_of(self, table: pl.DataFrame) -> dict[str, str]:
@@ -146,14 +165,15 @@ class TextToText(Answering):
         return next((name for name in TARGETS if name in texts), texts[0] if len(texts) == 1 else "")
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Columns beside inputs and target."""
-        return (self.config.language,) if self.config.language else ()
+    def beside(self) -> dict[str, str]:
+        """The column of languages: a question says in which it is to be answered."""
+        return {self.config.language: "category"} if self.config.language else {}
 
     @property
     def settings(self) -> Any:
-        """The model's Config."""
-        return architecture.config_of(named(self.config.model))
+        """The model's Config: a checkpoint's, or the recipe's."""
+        adopted = (self.state or {}).get("adopted") or {}
+        return pretrained.speaker_of(named(self.config.model), adopted.get("architecture"))
 
     @property
     def context(self) -> int:
@@ -162,7 +182,7 @@ class TextToText(Answering):
         return min(self.config.context or most or 256, most or 1_048_576)
 
     def fit(self, table: pl.DataFrame) -> dict[str, Any]:
-        """One vocabulary for both sides, and the tags. Raises DataError L201, L299."""
+        """One vocabulary for both sides, or a checkpoint's, and the tags. Raises DataError L201, L299, L682, BundleError L430 … L442."""
         for name, said in ((self.column, "inputs"), (self.config.target, "target"), *((name, "task.language") for name in self.beside)):
             if name not in table.columns:
                 raise DataError("L201", tr("no such column"), where=f"recipe.toml: {said}", received=name, allowed=table.columns)
@@ -172,22 +192,40 @@ class TextToText(Answering):
             fix = tr("give rows that hold both texts: thousands, where words are to be learnt")
             raise DataError("L299", tr("there are too few pairs to learn from"), where=self.config.target, received=len(pairs), fix=fix)
         left, right = pairs[self.column].to_list(), pairs[self.config.target].to_list()
-        learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
         tags = sorted(set(table[self.config.language].drop_nulls().cast(pl.String).to_list())) if self.config.language else []
         corpus = sum(len(text.encode(errors="replace")) + 1 for text in right)
         form = form_of(right) if self.config.segmentation == "auto" else self.config.segmentation
-        return {
-            "inputs": {self.column: learnt.as_spec()},
-            "corpus": corpus,
-            "num_tokens": learnt.num_tokens + len(tags),
-            "tags": tags,
-            "form": form,
-        }
+        known = {"corpus": corpus, "tags": tags, "form": form}
+        if self.config.model.get("pretrained"):
+            spec, rest = translators.adopt(named(self.config.model), tags)
+            return {"inputs": {self.column: spec}, **known, **rest}
+        learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
+        return {"inputs": {self.column: learnt.as_spec()}, **known, "num_tokens": learnt.num_tokens + len(tags), "adopted": None}
+
+    @property
+    def before(self) -> np.ndarray:
+        """(P,) tokens that stand before every source."""
+        if not self.config.prefix:
+            return np.zeros(0, np.int32)
+        return self.sides.source.encode([self.sides.written(self.config.prefix)]).flat()
+
+    @property
+    def tags(self) -> np.ndarray:
+        """(L,) the token that asks for each language: a checkpoint's own, else those behind all others."""
+        if self.config.model.get("pretrained"):
+            return np.array(self.state["adopted"]["tags"], np.int64)
+        return self.sides.special + np.arange(len(self.state["tags"]))
 
     @property
     def room(self) -> tuple[int, int]:
-        """Tokens that a source and a target may have: marks take a place each."""
-        return self.context - 1 - bool(self.state["tags"]), self.context - 1
+        """Tokens that a source and a target may have: marks take a place each, and so does what stands before. Raises RecipeError L683."""
+        room = self.context - 1 - bool(self.state["tags"]) - len(self.before)
+        if room < 1:
+            what, fix = tr("what stands before every source leaves no room for it"), tr("shorten it, or give the model more context")
+            raise RecipeError(
+                "L683", what, where="recipe.toml: task.prefix", received=len(self.before), allowed=[f"< {self.context - 1}"], fix=fix
+            )
+        return room, self.context - 1
 
     def encode(self, table: pl.DataFrame) -> Columns:
         """Tokens of both sides; an empty one, an unknown language or a pair beyond the context is listed."""
@@ -196,7 +234,7 @@ class TextToText(Answering):
         if self.config.language and self.config.language not in table.columns:
             raise DataError("L201", tr("no such column"), where="task.language", received=self.config.language, allowed=table.columns)
         room = (self.room[0] if self.config.long == "windows" else 0, self.room[1])
-        return encode(table, self.tokenizer, (self.column, self.config.target, self.config.language), self.state["tags"], room)
+        return encode(table, self.sides, (self.column, self.config.target, self.config.language), self.state["tags"], room)
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
         """Pairs with a target; where nothing is asked, every source."""
@@ -219,26 +257,28 @@ class TextToText(Answering):
 
     def collate(self, examples: Columns, draw: Draw) -> Batch:
         """Sources in windows behind their tags, and the targets where they are known."""
-        own, tags = self.tokenizer, np.asarray(examples[TAG])
+        sides, before, tags = self.sides, self.before, np.asarray(examples[TAG])
         spans = self.windows(examples[SOURCE])
-        first = own.num_tokens
+        asked = np.append(self.tags, NO_TAG)[tags]  # (B,) the token of each row's tag; NO_TAG is the last place
+        leads = [np.concatenate([[token] if token != NO_TAG else [], before]) for token in asked]
         count = torch.tensor([len(found) for found in spans])
         flat = [
-            np.concatenate([[first + tag] if tag != NO_TAG else [], source[a:b], [own.stops[0]]]).astype(np.int64)
-            for source, found, tag in zip((examples[SOURCE][row] for row in range(len(examples))), spans, tags, strict=True)
+            np.concatenate([lead, source[a:b], [sides.end]]).astype(np.int64)
+            for source, found, lead in zip((examples[SOURCE][row] for row in range(len(examples))), spans, leads, strict=True)
             for a, b in found
         ]
         parts = Ragged.of(np.concatenate(flat), [len(part) for part in flat])
         known = torch.arange(int(parts.lengths.max()))[None] < torch.from_numpy(parts.lengths)[:, None]
-        tag = torch.from_numpy(np.where(tags == NO_TAG, NO_TAG, tags + first))
+        lead = torch.repeat_interleave(torch.tensor([len(part) for part in leads]), count)
+        sources = (of_ragged(parts), known, count, torch.from_numpy(asked), lead)
         if TARGET not in examples:
-            return Batch(of_ragged(parts), known, count, tag, None, None, None)
-        begin = torch.full((len(examples), 1), own.stops[0] if own.begin is None else own.begin)
+            return Batch(*sources, None, None, None)
+        begin = torch.full((len(examples), 1), sides.begin)
         whole = of_ragged(examples[TARGET], -1)  # (B, T - 1)
         end = torch.nn.functional.pad(whole, (0, 1), value=-1)
-        end[torch.arange(len(whole)), torch.from_numpy(examples[TARGET].lengths)] = own.stops[0]
+        end[torch.arange(len(whole)), torch.from_numpy(examples[TARGET].lengths)] = sides.end
         tokens = torch.cat([begin, whole.clamp(min=0)], 1)
-        return Batch(of_ragged(parts), known, count, tag, tokens, end, torch.from_numpy(np.asarray(examples[DECODE]).astype(np.uint8)))
+        return Batch(*sources, tokens, end, torch.from_numpy(np.asarray(examples[DECODE]).astype(np.uint8)))
 
     def windows(self, sources: Ragged) -> list[list[tuple[int, int]]]:
         """Spans of each source."""
@@ -254,10 +294,18 @@ class TextToText(Answering):
         section = named(self.config.model)
         model = catalog.load("models", section["kind"])
         if catalog.find("models", section["kind"]).role == "rewriter":
-            own = self.tokenizer
-            begins = np.r_[begins_of(own.form, own.tokenizer), np.ones(len(self.state["tags"]), bool)]
-            return model(self.settings, Vocabulary(len(begins), own.num_tokens, own.stops[0], begins), self.state["corpus"])
-        return model(self.settings, self.state["num_tokens"], self.state["corpus"])
+            sides = self.sides
+            begins = np.r_[sides.begins, np.ones(len(self.state["tags"]), bool)]
+            return model(self.settings, Vocabulary(len(begins), sides.special, sides.end, begins), self.state["corpus"])
+        net: nn.Module = model(self.settings, self.state["num_tokens"], self.state["corpus"])
+        if section.get("pretrained"):
+            pretrained.prepare(net, pretrained.adapting(section))
+        return net
+
+    def start(self, net: nn.Module) -> None:
+        """Pretrained weights, where the recipe names a checkpoint."""
+        if self.config.model.get("pretrained"):
+            translators.load(net, self.config.model)
 
     def rungs(self) -> tuple[TextToText, ...]:
         """What needs no training first."""
@@ -280,6 +328,11 @@ class TextToText(Answering):
 
 COLOURS = (("red", "rouge"), ("green", "vert"), ("white", "blanc"), ("black", "noir"), ("grey", "gris"))
 BEASTS = (("cat", "chat"), ("dog", "chien"), ("bird", "oiseau"), ("fish", "poisson"), ("horse", "cheval"))
+
+
+def tokenizer_of(spec: dict[str, Any], where: str) -> Tokenizer:
+    """A tokenizer of a state. Raises RecipeError L104 … L106."""
+    return validate(Tokenizer, {key: value for key, value in spec.items() if key != "kind"}, where=where)
 
 
 def named(model: dict[str, Any]) -> dict[str, Any]:

@@ -273,6 +273,12 @@ def sizes_of(form: str, serialised: str) -> np.ndarray:
     return np.array([len(part) for part in bytes_of(form, serialised)], np.int64)
 
 
+@lru_cache(maxsize=8)
+def cuts_as_luban(serialised: str) -> bool:
+    """Whether a given vocabulary was learnt by Luban: its byte pairs were learnt from texts that begin with a space."""
+    return way_of(json.loads(serialised).get("pre_tokenizer")) == PRE_TOKENIZERS["luban"]
+
+
 def spelling() -> Any:
     """From a token's name to its bytes."""
     back = {character: byte for byte, character in byte_names()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 from running import Running
 from untrained import LIMITS, alone, metric
@@ -107,3 +108,69 @@ def test_the_official_client_reads_choices(speaking: Running) -> None:
         assert texts == [choice.message.content for choice in answer.choices]
         several = client.completions.create(model="text", prompt="The", max_tokens=5, n=2)
         assert [choice.index for choice in several.choices] == [0, 1]
+
+
+SEVERAL = ["The cat sees", PROMPT, "小猫看见"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_several_prompts_are_answered_as_each_alone(speaking: Running, count: int) -> None:
+    """Choices of the first prompt first, as clients count them; usage is the sum."""
+    found = speaking.post("/v1/completions", ASKED | {"prompt": SEVERAL, "n": count}).json
+    apart = [speaking.post("/v1/completions", ASKED | {"prompt": prompt, "n": count}).json for prompt in SEVERAL]
+    assert [one["index"] for one in found["choices"]] == list(range(3 * count))
+    assert [one["text"] for one in found["choices"]] == [one["text"] for answer in apart for one in answer["choices"]]
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        assert found["usage"][name] == sum(answer["usage"][name] for answer in apart)
+
+
+def test_several_prompts_streamed_come_between_one_another(speaking: Running) -> None:
+    asked = ASKED | {"prompt": SEVERAL, "n": 2}
+    whole = speaking.post("/v1/completions", asked).json
+    found = events(speaking.post("/v1/completions", asked | {"stream": True, "stream_options": {"include_usage": True}}))
+    parts = [choice for one in found for choice in one["choices"]]
+    for place, choice in enumerate(whole["choices"]):
+        own = [part for part in parts if part["index"] == place]
+        assert "".join(part["text"] for part in own) == choice["text"]
+        assert [part["finish_reason"] for part in own if part["finish_reason"]] == [choice["finish_reason"]]
+    order = [part["index"] for part in parts]
+    assert order != sorted(order)
+    assert found[-1]["usage"]["prompt_tokens"] == whole["usage"]["prompt_tokens"]
+    assert found[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+
+
+def test_tokens_are_a_prompt_too(speaking: Running) -> None:
+    task = speaking.service.shelf.find("text").opened.model.task
+    ids = [tokens.tolist() for tokens in task.whole_prompts(pl.DataFrame({task.column: SEVERAL}))]
+    wanted = speaking.post("/v1/completions", ASKED | {"prompt": SEVERAL}).json
+    assert speaking.post("/v1/completions", ASKED | {"prompt": ids}).json["choices"] == wanted["choices"]
+    alone = speaking.post("/v1/completions", ASKED | {"prompt": ids[0]}).json
+    assert [one["text"] for one in alone["choices"]] == [one["text"] for one in wanted["choices"][:3]]
+
+
+@pytest.mark.parametrize(("prompt", "status", "code"), [
+    ([], 422, "L605"), (["a", 3], 422, "L605"), ([[]], 422, "L605"), ([["a"]], 422, "L605"), ([True], 422, "L605"), ([[1.5]], 422, "L605"),
+    ([-1], 422, "L605"), ([10**9], 422, "L605"), ([[1], [10**30]], 422, "L605"), (["a"] * 17, 422, "L605"), (None, 422, "L605"), ({}, 422, "L605"),
+    (["a", "b" * 3000], 400, "context_length_exceeded"), ([[1, 2], [1] * 3000], 400, "context_length_exceeded"),
+])  # fmt: skip
+@pytest.mark.parametrize("streaming", [False, True])
+def test_prompts_that_cannot_be_are_refused_whole(speaking: Running, prompt: Any, status: int, code: str, streaming: bool) -> None:
+    answer = speaking.post("/v1/completions", ASKED | {"prompt": prompt, "n": 1, "stream": streaming})
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.json["error"]["param"] == "prompt"
+    assert speaking.service.shelf.find("text").speaker.count == 0
+
+
+def test_the_official_client_reads_several_prompts(speaking: Running) -> None:
+    openai = pytest.importorskip("openai", reason="the official client is not installed")
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{speaking.port}/v1", api_key="none", max_retries=0) as client:
+        asked: dict[str, Any] = {"model": "text", "prompt": SEVERAL, "max_tokens": 6, "temperature": 0.9, "seed": 5, "n": 2}
+        answer = client.completions.create(**asked)
+        assert [choice.index for choice in answer.choices] == list(range(6))
+        texts = [""] * 6
+        for chunk in client.completions.create(**asked, stream=True):
+            for choice in chunk.choices:
+                texts[choice.index] += choice.text
+        assert texts == [choice.text for choice in answer.choices]
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.completions.create(model="text", prompt=[[1], []], max_tokens=5)

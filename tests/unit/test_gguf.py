@@ -13,6 +13,7 @@ import torch
 from decoder_examples import tokenizer_json
 
 import luban
+from luban import pretrained
 from luban.checkpoints import gguf
 from luban.errors import BundleError
 from luban.language import decoders
@@ -96,7 +97,7 @@ def tensors(num_tokens: int) -> dict[str, np.ndarray]:
 def test_a_file_is_read_as_the_folder_it_could_be(tmp_path: Path) -> None:
     path = write(tmp_path / "tiny.gguf", settings(), tensors(len(settings()["tokenizer.ggml.tokens"])))
     spec, rest = decoders.adopt({"kind": "gpt", "pretrained": str(path)})
-    net = Gpt(decoders.settings_of({"kind": "gpt", "pretrained": str(path)}, rest["architecture"]), rest["num_tokens"])
+    net = Gpt(pretrained.speaker_of({"kind": "gpt", "pretrained": str(path)}, rest["architecture"]), rest["num_tokens"])
     decoders.load(net, {"kind": "gpt", "pretrained": str(path)})
     assert spec["stops"] == [rest["num_tokens"] - 1]
     assert tokenizer.of_spec(spec).num_tokens == rest["num_tokens"]
@@ -163,7 +164,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     del held["blk.1.ffn_up.weight"]
     path = str(write(tmp_path / "lacking.gguf", settings(), held))
     _, rest = decoders.adopt({"kind": "gpt", "pretrained": path})
-    net = Gpt(decoders.settings_of({"kind": "gpt", "pretrained": path}, rest["architecture"]), rest["num_tokens"])
+    net = Gpt(pretrained.speaker_of({"kind": "gpt", "pretrained": path}, rest["architecture"]), rest["num_tokens"])
     with pytest.raises(BundleError, match=r"L435.*blocks.1.feed.up.weight"):
         decoders.load(net, {"kind": "gpt", "pretrained": path})
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from luban import pretrained
 from luban.errors import RecipeError
 from luban.layers.attention import Attention, Shape, attend, recorded, weights
 from luban.layers.cache import Cache
@@ -189,3 +190,11 @@ def test_gradients_in_closed_form_are_the_true_ones() -> None:
             plain = function(x)
         torch.testing.assert_close(function(x).detach(), plain)
     torch.testing.assert_close(layer(x), torch.nn.functional.rms_norm(x, (6,), None, 1e-3))
+
+
+def test_frozen_layers_of_a_checkpoint_do_not_learn() -> None:
+    net = Gpt(Gpt.Config(width=12, layers=3, heads=2, context=8), 31)
+    pretrained.prepare(net, pretrained.Adapting(pretrained="folder", adapt="full", freeze=2))
+    still = {".".join(name.split(".")[:2]) for name, parameter in net.named_parameters() if not parameter.requires_grad}
+    assert still == {"embed.weight", "blocks.0", "blocks.1"}
+    assert all(parameter.requires_grad for parameter in net.blocks[2].parameters())

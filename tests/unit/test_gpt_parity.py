@@ -12,6 +12,7 @@ import pytest
 import torch
 from decoder_examples import folder_of
 
+from luban import pretrained
 from luban.checkpoints import gpt as names
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
@@ -129,7 +130,7 @@ def test_an_exported_folder_opens_over_there_with_its_adapters_merged(tmp_path: 
     place = folder_of(tmp_path)
     section = {"kind": "gpt", "pretrained": str(place)}
     spec, rest = decoders.adopt(section)
-    net = Gpt(decoders.settings_of(section, rest["architecture"]), rest["num_tokens"])
+    net = Gpt(pretrained.speaker_of(section, rest["architecture"]), rest["num_tokens"])
     lora.attach(net, 3, alpha=5.0)
     decoders.load(net, section)
     with torch.no_grad():

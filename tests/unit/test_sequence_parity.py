@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from luban.checkpoints import sequences
+from luban.draw import Draw
 from luban.generating.search import Marks, answers
 from luban.generating.settings import Search
 from luban.language.translators import tokenizers_of
 from luban.models.encoder_decoder import EncoderDecoder
+from luban.tasks.text_to_text import TextToText
+from luban.training.loop import fresh
 
 transformers = pytest.importorskip("transformers", reason="transformers is the oracle here: pip install -e '.[oracle]'")
 
@@ -158,3 +162,35 @@ def test_sources_beyond_one_batch_are_answered_alike() -> None:
     for source, (best,) in list(zip(sources, found, strict=True))[::7]:
         made = model.generate(torch.from_numpy(source)[None], num_beams=4, max_new_tokens=23, bad_words_ids=[[PAD]])
         assert best.tokens == [token for token in made[0, 1:].tolist() if token not in (PAD, END)]
+
+
+def test_a_recipe_reads_a_folder_as_transformers_does(tmp_path: Path) -> None:
+    """Before any training: texts in, texts out, by the files that their own classes wrote."""
+    words = ["▁", "▁the", "▁cat", "s", "▁a", "t", "c", "a", "▁天", "地", "h", "e", "▁th"]
+    scored = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *[(word, -1.0 - place / 7) for place, word in enumerate(words)]]
+    library = transformers.T5Tokenizer(vocab=scored, extra_ids=3)
+    torch.manual_seed(4)
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**T5 | {"vocab_size": 21})).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model.save_pretrained(tmp_path)
+    library.save_pretrained(tmp_path)
+    config = TextToText.Config(
+        inputs={"source": {"kind": "text"}},
+        target="target",
+        model={"kind": "encoder_decoder", "pretrained": str(tmp_path)},
+        prefix="the a: ",
+        generation=Search(beams=1, max_tokens=9),
+    )
+    frame = pl.DataFrame({"source": ["the cats at the chat", "天地  a cat", "catthe"], "target": ["a", "the", "天"]})
+    task = TextToText(config, TextToText(config).fit(frame))
+    net = fresh(task).eval()
+    asked = frame.drop("target")
+    batch = task.collate(task.arrange(task.encode(asked), None), Draw(0, 0, np.arange(3), training=False))
+    found = task.answer(task.predict(net, batch))["text"].to_list()
+    for text, own in zip(frame["source"], found, strict=True):
+        read = library(f"the a: {text}", return_tensors="pt")
+        made = model.generate(**read, max_new_tokens=9, do_sample=False, bad_words_ids=[[PAD]])
+        assert own == library.decode(made[0], skip_special_tokens=True).strip()
+    assert any(found)
