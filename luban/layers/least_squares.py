@@ -16,10 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.weak import WeakTensorKeyDictionary
 
 CELLS = 1 << 19  # of gathered factors held at once: 2 MB, what a cache holds
 TINY = 1e-30
-CLOSE, MOST = 1e-6, 200  # of what a row lacked at first, where folding in ends; and steps that it takes at most
+CLOSE, MOST = (
+    3e-6,
+    200,
+)  # of what a row lacked at first, where folding in ends: a fifth of what ranking tells apart; and steps that it takes at most
+STRAIGHT = 2e-6  # of the lengths of two axes, below which their product counts as rounding
+GROUNDS = WeakTensorKeyDictionary()  # items -> what they were when they were worked out, and what was
+TURNED = 1 << 16  # items turned at once
 PAIRS, ROWS = 1 << 16, 4096  # stepped together: few enough for a cache, enough to pay for the calls
 
 
@@ -92,31 +99,31 @@ def solved(taken: Tensor, amounts: Tensor, gram: Tensor, penalty: Tensor) -> Ten
     return torch.cholesky_solve(weighted.sum(1)[..., None], torch.linalg.cholesky(matrix))[..., 0]
 
 
-def approach(
-    own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobserved: float, penalty: Tensor, steps: int, close: float = 0.0
-) -> None:
+def approach(own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobserved: float, penalty: Tensor, steps: int) -> None:
     """Improve every row of `own` (N, F) in place by conjugate gradients from where it stands; `usual` (F, F) is about what its pairs and penalty add.
 
     Takács, Pilászy and Tikk 2011, "Applications of the conjugate gradient method for implicit feedback collaborative filtering": time grows with
-    the pairs times F, memory with neither. Preconditioned, so that fewer steps lead as far; they end early where the rest is `close` to nothing.
+    the pairs times F, memory with neither. Preconditioned, so that fewer steps lead as far.
     """
     gram = unobserved * (other.T @ other)
     nearly = torch.linalg.inv((gram + usual).double()).to(other)
     for rows, starts, items, amounts in spans.pieces():
-        equations = Equations(other, gram, starts, items, amounts, penalty[rows, None])
-        conjugate(own[rows], equations, nearly, steps=steps, close=close)
+        equations = Equations(other, starts, items, amounts, penalty[rows, None], gram, nearly)
+        rest = equations.right() - equations.applied(own[rows])
+        conjugate(own[rows], rest, equations, steps=steps)
 
 
 @dataclass(frozen=True)
 class Equations:
-    """(Σ a h hᵀ + gram + λ I) x = Σ a h of some rows; their matrices are never formed."""
+    """(Σ a h hᵀ + gram + diag(λ)) x = Σ a h of some rows; their matrices are never formed."""
 
     other: Tensor  # (M, F)
-    gram: Tensor  # (F, F)
     starts: Tensor  # (B + 1,) int64
     items: Tensor  # (E,) int64
     amounts: Tensor  # (E,)
-    penalty: Tensor  # (B, 1)
+    penalty: Tensor  # (B, 1), or (B, F) with the gram's diagonal
+    gram: Tensor | None = None  # (F, F); None = nothing but its diagonal
+    inverse: Tensor | None = None  # (F, F) about that of each row's matrix; None = that of the diagonal
 
     @cached_property
     def pattern(self) -> Tensor:
@@ -131,16 +138,24 @@ class Equations:
         settings = {"mode": "sum", "per_sample_weights": weights, "include_last_offset": True}
         return functional.embedding_bag(self.items, self.other, self.starts, **settings)
 
+    def right(self) -> Tensor:
+        """(B, F) the right side."""
+        return self.gathered(self.amounts)
+
     def applied(self, x: Tensor) -> Tensor:
         """(B, F) the left side."""
         met = torch.sparse.sampled_addmm(self.pattern, x, self.other.T, beta=0.0, out=self.pattern).values()  # (E,), without a new matrix
-        return self.gathered(met * self.amounts).addmm_(x, self.gram).addcmul_(self.penalty, x)
+        out = self.gathered(met.mul_(self.amounts)).addcmul_(self.penalty, x)
+        return out if self.gram is None else out.addmm_(x, self.gram)
+
+    def nearly(self, rest: Tensor) -> Tensor:
+        """(B, F) about the step that leaves nothing of the rest."""
+        return rest / self.penalty if self.inverse is None else rest @ self.inverse
 
 
-def conjugate(own: Tensor, equations: Equations, nearly: Tensor, *, steps: int, close: float) -> None:
-    """Move `own` (B, F) in place towards the solution; `nearly` (F, F) is about the inverse of each row's matrix."""
-    rest = equations.gathered(equations.amounts) - equations.applied(own)
-    way = near = rest @ nearly
+def conjugate(own: Tensor, rest: Tensor, equations: Equations, *, steps: int, close: float = 0.0) -> None:
+    """Move `own` (B, F) in place towards the solution, from where it lacks `rest` of the right side; until that is `close` to nothing."""
+    way = near = equations.nearly(rest)
     length = (rest * near).sum(1, keepdim=True)
     enough = close**2 * length
     for _ in range(steps):
@@ -148,7 +163,7 @@ def conjugate(own: Tensor, equations: Equations, nearly: Tensor, *, steps: int, 
         far = length / (way * turned).sum(1, keepdim=True).clamp(min=TINY)
         own.addcmul_(far, way)
         rest.addcmul_(far, turned, value=-1)
-        near = rest @ nearly
+        near = equations.nearly(rest)
         before, length = length, (rest * near).sum(1, keepdim=True)
         if close and bool((length <= enough).all()):
             return
@@ -214,13 +229,51 @@ def average(other: Tensor, often: Spans, spans: Spans, penalty: Tensor) -> Tenso
 
 
 def fold_in(batch: Spans, right: Tensor, *, unobserved: float, penalty: float, exponent: float) -> Tensor:
-    """(B, F) factors of users from their histories alone: the minimum for these items."""
-    other = right.detach().to("cpu", torch.float32)
-    left = other.new_zeros(len(batch.lengths), other.shape[1])
+    """(B, F) factors of users from their histories alone: the minimum for these items.
+
+    Along the items' principal axes all pairs that never met add to a diagonal alone: no product of matrices is left in a step.
+    """
+    other, level, axes = ground(right)
     weights = penalty * frequency(batch.lengths, len(other), unobserved, exponent)
-    usual = torch.eye(other.shape[1]) * penalty * (unobserved * len(other)) ** exponent
-    approach(left, other, batch, usual, unobserved=unobserved, penalty=weights, steps=MOST, close=CLOSE)
-    return left.to(right)
+    left = other.new_zeros(len(batch.lengths), other.shape[1])
+    for rows, starts, items, amounts in batch.pieces():
+        equations = Equations(other, starts, items, amounts, weights[rows, None] + unobserved * level)
+        conjugate(left[rows], equations.right(), equations, steps=MOST, close=CLOSE)
+    return (left if axes is None else left @ axes.T).to(right)
+
+
+def ground(right: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Items (I, F) along their principal axes, the diagonal (F,) of their Gram matrix, and the axes where they had to be turned; kept while they stand."""
+    if right.is_inference():  # which counts no changes
+        return grounded(right)
+    key = right._version, right.data_ptr(), right.dtype
+    if right not in GROUNDS or GROUNDS[right][0] != key:
+        GROUNDS[right] = key, grounded(right)
+    return GROUNDS[right][1]
+
+
+def grounded(right: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same, worked out."""
+    with torch.inference_mode(mode=False), torch.no_grad():  # what is kept outlives the mode it is made in
+        other, axes = right.detach().to("cpu", torch.float32), None
+        gram = other.T @ other
+        if slanted(gram):
+            other, axes = upright(other)
+            gram = other.T @ other
+        return other, gram.diagonal().contiguous(), axes
+
+
+def upright(item: Tensor) -> tuple[Tensor, Tensor]:
+    """(I, F) the items along their principal axes, and those (F, F): every product of two vectors stays, the Gram matrix becomes a diagonal."""
+    parts = item.split(TURNED)
+    axes = torch.linalg.eigh(sum(part.double().T @ part.double() for part in parts)).eigenvectors
+    return torch.cat([(part.double() @ axes).to(item) for part in parts]), axes.to(item)
+
+
+def slanted(gram: Tensor) -> bool:
+    """Whether two axes have more in common than rounding leaves."""
+    size = gram.diagonal().sqrt()
+    return bool(((gram - gram.diagonal().diag()).abs() > STRAIGHT * size[:, None] * size).any())
 
 
 def standard(scores: Tensor) -> Tensor:
