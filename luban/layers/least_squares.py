@@ -244,7 +244,7 @@ def fold_in(batch: Spans, right: Tensor, *, unobserved: float, penalty: float, e
 
 def ground(right: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Items (I, F) along their principal axes, the diagonal (F,) of their Gram matrix, and the axes where they had to be turned; kept while they stand."""
-    if right.is_inference():  # which counts no changes
+    if right.requires_grad or right.is_inference():  # whose changes nobody counts: a fused optimizer's, and those within inference
         return grounded(right)
     key = right._version, right.data_ptr(), right.dtype
     if right not in GROUNDS or GROUNDS[right][0] != key:
