@@ -24,7 +24,8 @@ from scipy.sparse import csr_matrix
 from luban.columns import Columns, Ragged
 from luban.data.reading import read
 from luban.data.splits import TEST, TRAIN, VALIDATION, Splitting, divide
-from luban.layers.least_squares import Spans, factorise, fold_in, upright
+from luban.layers.folding import fold_in, upright
+from luban.layers.least_squares import Spans, factorise
 from luban.predicting import BATCH, batches
 from luban.recommending import ranking
 

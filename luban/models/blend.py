@@ -14,8 +14,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import gram, matrix, relaxed
-from luban.layers.least_squares import Spans, factorise, fold_in, standard, upright
+from luban.layers.least_squares import Spans, factorise, standard
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes

@@ -14,7 +14,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from luban.layers.least_squares import Spans, fold_in
+from luban.layers.folding import fold_in
+from luban.layers.least_squares import Spans
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes

@@ -57,7 +57,7 @@ class Hybrid(nn.Module):
     named: nn.Parameter  # (I, D)
     spoken: nn.Parameter  # (I, D)
     met: Tensor  # (I,) 1 for items with a history
-    log_share: Tensor  # (I,) of what is asked in training, how much is of the item
+    log_share: Tensor  # (I,) of how often an item is asked for in training, against the mean of all
     prior: Tensor  # (I,) the same in an answer; of an item that nobody took as of one that many did, else no answer would hold it
     kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from
 
@@ -87,7 +87,7 @@ class Hybrid(nn.Module):
             harmonic = torch.cat([often.new_zeros(1), (1 / torch.arange(1, int(lengths.max()) + 1).double()).cumsum(0)])
             often = torch.where(long > 1, (harmonic[long - 1] - harmonic[long - 1 - place]) / (long - 1).clamp(min=1), 1.0)
         asked = torch.zeros(len(self.met), dtype=torch.float64).index_add(0, memory.items[:count].long(), often) + SEEN
-        self.log_share.copy_((asked / asked.sum()).log())
+        self.log_share.copy_((asked / asked.mean()).log())
         known = self.met > 0
         among = max(1, round(self.config.fresh * int(known.sum())))
         self.prior.copy_(torch.where(known, self.log_share, self.log_share[known].kthvalue(among).values))
@@ -130,7 +130,7 @@ class Hybrid(nn.Module):
         return named + known * self.named[items], spoken + known * self.spoken[items]
 
     def pooled(self, batch: Histories, positive: Tensor) -> Tensor:
-        """(B · P, 2 D + 5) float32 of each pair of a user and a later item: what came before, and 1; the item, and its prior; its code in two; its log share.
+        """(B · P, 2 D + 5) float32 at least, of each pair of a user and a later item: what came before, and 1; the item, and its prior; its code in two; its log share.
 
         A float holds no code beyond 2²⁴, so its high and its low 16 bits stand apart.
         """
@@ -143,9 +143,12 @@ class Hybrid(nn.Module):
             kept = torch.rand(len(user), 1) >= self.config.forget if self.training else torch.ones(len(user), 1)
             user = user * kept.to(user) + self.told(batch)
         asked = place[len(history) :].reshape(positive.shape)
-        facts = [self.prior[positive], positive >> 16, positive & 0xFFFF, self.log_share[positive]]
-        left = torch.cat([user.float(), user.new_ones(len(user), 1).float()], 1)[:, None].expand(-1, positive.shape[1], -1)
-        return torch.cat([left, named[asked].float(), torch.stack([fact.float() for fact in facts], 2)], 2).flatten(0, 1)
+        wide = torch.promote_types(named.dtype, torch.float32)
+        facts = torch.stack(
+            [fact.to(wide) for fact in (self.prior[positive], positive >> 16, positive & 0xFFFF, self.log_share[positive])], 2
+        )
+        left = torch.cat([user, user.new_ones(len(user), 1)], 1)[:, None].expand(-1, positive.shape[1], -1)
+        return torch.cat([left.to(wide), named[asked].to(wide), facts], 2).flatten(0, 1)
 
     @staticmethod
     def gathered(said: Tensor, owner: Tensor, count: int) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise, fold_in, upright
+from luban.layers.least_squares import Spans, factorise
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes

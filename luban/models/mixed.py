@@ -17,8 +17,9 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from luban.layers.described import described, weighed
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise, fold_in, standard, upright
+from luban.layers.least_squares import Spans, factorise, standard
 from luban.layers.nearest import nearest_to
 
 if TYPE_CHECKING:

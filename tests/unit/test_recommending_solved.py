@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import gram, relaxed
-from luban.layers.least_squares import Spans, factorise, fold_in, upright
+from luban.layers.least_squares import Spans, factorise
 from luban.layers.nearest import nearest, nearest_to
 
 
