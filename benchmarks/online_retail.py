@@ -24,7 +24,6 @@ from luban.evaluation.intervals import interval, paired_interval
 from luban.evaluation.metrics import find
 from luban.predicting import marks_of
 from luban.recommending.catalogue import COLD
-from luban.recommending.examples import arrange
 from luban.tasks.recommendation import Recommendation
 from luban.training.loop import Trainer
 from luban.training.settings import Training
@@ -51,7 +50,7 @@ def run(model: dict[str, Any], table: pl.DataFrame, options: argparse.Namespace,
     rows = task.encode(table)
     of_row = parts[rows.row]
     split = {part: rows.take(np.flatnonzero(of_row <= part)) for part in (TRAIN, VALIDATION, TEST)}
-    asked = {part: arrange(rows, of_row[of_row <= part] == part) for part, rows in split.items()}
+    asked = {part: task.arrange(rows, of_row[of_row <= part] == part) for part, rows in split.items()}
     torch.manual_seed(options.seed)
     begun, wanted = time.perf_counter(), TEST if options.part == "test" else VALIDATION
     if task.objective:

@@ -21,11 +21,12 @@ import torch
 from recommendation_scale import generated, spans_of
 from scipy.sparse import csr_matrix
 
-from luban.columns import Ragged
+from luban.columns import Columns, Ragged
 from luban.data.reading import read
 from luban.data.splits import TEST, TRAIN, VALIDATION, Splitting, divide
-from luban.layers.least_squares import Spans, factorise, fold_in
-from luban.predicting import BATCH
+from luban.layers.folding import fold_in, upright
+from luban.layers.least_squares import Spans, factorise
+from luban.predicting import BATCH, batches
 from luban.recommending import ranking
 
 clock = time.process_time  # of the processor, so that a busy machine does not count
@@ -40,12 +41,20 @@ def ours(histories: Ragged, items: int, options: Any) -> tuple[float, Callable[[
     begun = clock()
     settings = {"factors": options.factors, "sweeps": options.sweeps, "block": options.factors, "steps": 2, "scale": 0.1}
     *_, (_, item) = factorise(*spans, **settings, **DAMPING)
-    return clock() - begun, lambda: np.concatenate([ten(histories, item, start) for start in range(0, len(histories), BATCH)])
+    item, _ = upright(item)
+    return clock() - begun, lambda: every(histories, item)
 
 
-def ten(histories: Ragged, item: torch.Tensor, start: int) -> np.ndarray:
+def every(histories: Ragged, item: torch.Tensor) -> np.ndarray:
+    """(U, 10) items of all users, similar lengths together."""
+    out = np.zeros((len(histories), 10), np.int64)
+    for users in batches(Columns({}, np.arange(len(histories)), np.maximum(1, histories.lengths)), BATCH):
+        out[users] = ten(histories.take(users), item)
+    return out
+
+
+def ten(part: Ragged, item: torch.Tensor) -> np.ndarray:
     """(B, 10) items of some users, from their histories alone."""
-    part = histories.take(np.arange(start, min(start + BATCH, len(histories))))
     flat, owner = part.flat(), torch.from_numpy(part.places()[0])
     left = fold_in(Spans(np.r_[0, np.cumsum(part.lengths)], flat, np.ones(len(flat), np.float32)), item, **DAMPING)
     hidden = owner, torch.from_numpy(flat.astype(np.int64))

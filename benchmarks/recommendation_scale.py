@@ -20,7 +20,8 @@ import torch
 
 from luban.columns import Columns, Ragged
 from luban.draw import Draw
-from luban.layers.least_squares import Spans, factorise, fold_in
+from luban.layers.folding import fold_in
+from luban.layers.least_squares import Spans, factorise
 from luban.predicting import BATCH
 from luban.recommending import batch, ranking
 from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER

@@ -178,6 +178,7 @@ class Sizes:
     counts: Any = None  # (items,) users of each in the training rows
     people: Any = None  # `inputs(users)`, what describes some users, as `content` does items
     people_encoders: tuple[Any, ...] = ()
+    in_time: bool = False  # whether histories stand in the order of time; else what stands first says nothing
 
 
 class Histories(Protocol):
@@ -189,6 +190,7 @@ class Histories(Protocol):
     amount: Tensor  # (E,) float32, above 0
     owner: Tensor  # (E,) int64 the user of the batch that each item belongs to
     sampled: Tensor | None  # (B, S) items drawn for each user, in training where the model asks for some (`drawn`)
+    before: Tensor | None  # (E,) bool, where a model learns from items to come: what came before them
     about: dict[str, Any]  # what a question says of its users, as `Sizes.people` would; {} = nothing
 
     def places(self, width: int) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,6 @@ from torch.nn import functional
 
 CELLS = 1 << 19  # of gathered factors held at once: 2 MB, what a cache holds
 TINY = 1e-30
-CLOSE, MOST = 1e-6, 200  # of what a row lacked at first, where folding in ends; and steps that it takes at most
 PAIRS, ROWS = 1 << 16, 4096  # stepped together: few enough for a cache, enough to pay for the calls
 
 
@@ -92,31 +91,31 @@ def solved(taken: Tensor, amounts: Tensor, gram: Tensor, penalty: Tensor) -> Ten
     return torch.cholesky_solve(weighted.sum(1)[..., None], torch.linalg.cholesky(matrix))[..., 0]
 
 
-def approach(
-    own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobserved: float, penalty: Tensor, steps: int, close: float = 0.0
-) -> None:
+def approach(own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobserved: float, penalty: Tensor, steps: int) -> None:
     """Improve every row of `own` (N, F) in place by conjugate gradients from where it stands; `usual` (F, F) is about what its pairs and penalty add.
 
     Takács, Pilászy and Tikk 2011, "Applications of the conjugate gradient method for implicit feedback collaborative filtering": time grows with
-    the pairs times F, memory with neither. Preconditioned, so that fewer steps lead as far; they end early where the rest is `close` to nothing.
+    the pairs times F, memory with neither. Preconditioned, so that fewer steps lead as far.
     """
     gram = unobserved * (other.T @ other)
     nearly = torch.linalg.inv((gram + usual).double()).to(other)
     for rows, starts, items, amounts in spans.pieces():
-        equations = Equations(other, gram, starts, items, amounts, penalty[rows, None])
-        conjugate(own[rows], equations, nearly, steps=steps, close=close)
+        equations = Equations(other, starts, items, amounts, penalty[rows, None], gram, nearly)
+        rest = equations.right() - equations.applied(own[rows])
+        conjugate(own[rows], rest, equations, steps=steps)
 
 
 @dataclass(frozen=True)
 class Equations:
-    """(Σ a h hᵀ + gram + λ I) x = Σ a h of some rows; their matrices are never formed."""
+    """(Σ a h hᵀ + gram + diag(λ)) x = Σ a h of some rows; their matrices are never formed."""
 
     other: Tensor  # (M, F)
-    gram: Tensor  # (F, F)
     starts: Tensor  # (B + 1,) int64
     items: Tensor  # (E,) int64
     amounts: Tensor  # (E,)
-    penalty: Tensor  # (B, 1)
+    penalty: Tensor  # (B, 1), or (B, F) with the gram's diagonal
+    gram: Tensor | None = None  # (F, F); None = nothing but its diagonal
+    inverse: Tensor | None = None  # (F, F) about that of each row's matrix; None = that of the diagonal
 
     @cached_property
     def pattern(self) -> Tensor:
@@ -131,16 +130,24 @@ class Equations:
         settings = {"mode": "sum", "per_sample_weights": weights, "include_last_offset": True}
         return functional.embedding_bag(self.items, self.other, self.starts, **settings)
 
+    def right(self) -> Tensor:
+        """(B, F) the right side."""
+        return self.gathered(self.amounts)
+
     def applied(self, x: Tensor) -> Tensor:
         """(B, F) the left side."""
         met = torch.sparse.sampled_addmm(self.pattern, x, self.other.T, beta=0.0, out=self.pattern).values()  # (E,), without a new matrix
-        return self.gathered(met * self.amounts).addmm_(x, self.gram).addcmul_(self.penalty, x)
+        out = self.gathered(met.mul_(self.amounts)).addcmul_(self.penalty, x)
+        return out if self.gram is None else out.addmm_(x, self.gram)
+
+    def nearly(self, rest: Tensor) -> Tensor:
+        """(B, F) about the step that leaves nothing of the rest."""
+        return rest / self.penalty if self.inverse is None else rest @ self.inverse
 
 
-def conjugate(own: Tensor, equations: Equations, nearly: Tensor, *, steps: int, close: float) -> None:
-    """Move `own` (B, F) in place towards the solution; `nearly` (F, F) is about the inverse of each row's matrix."""
-    rest = equations.gathered(equations.amounts) - equations.applied(own)
-    way = near = rest @ nearly
+def conjugate(own: Tensor, rest: Tensor, equations: Equations, *, steps: int, close: float = 0.0) -> None:
+    """Move `own` (B, F) in place towards the solution, from where it lacks `rest` of the right side; until that is `close` to nothing."""
+    way = near = equations.nearly(rest)
     length = (rest * near).sum(1, keepdim=True)
     enough = close**2 * length
     for _ in range(steps):
@@ -148,7 +155,7 @@ def conjugate(own: Tensor, equations: Equations, nearly: Tensor, *, steps: int, 
         far = length / (way * turned).sum(1, keepdim=True).clamp(min=TINY)
         own.addcmul_(far, way)
         rest.addcmul_(far, turned, value=-1)
-        near = rest @ nearly
+        near = equations.nearly(rest)
         before, length = length, (rest * near).sum(1, keepdim=True)
         if close and bool((length <= enough).all()):
             return
@@ -211,16 +218,6 @@ def average(other: Tensor, often: Spans, spans: Spans, penalty: Tensor) -> Tenso
     amount = float(spans.amounts.mean()) if len(spans.amounts) else 0.0
     weight = torch.from_numpy((often.lengths * (amount / max(1, len(penalty)))).astype(np.float32))
     return torch.addmm(torch.eye(other.shape[1]) * penalty.mean(), other.T * weight, other)
-
-
-def fold_in(batch: Spans, right: Tensor, *, unobserved: float, penalty: float, exponent: float) -> Tensor:
-    """(B, F) factors of users from their histories alone: the minimum for these items."""
-    other = right.detach().to("cpu", torch.float32)
-    left = other.new_zeros(len(batch.lengths), other.shape[1])
-    weights = penalty * frequency(batch.lengths, len(other), unobserved, exponent)
-    usual = torch.eye(other.shape[1]) * penalty * (unobserved * len(other)) ** exponent
-    approach(left, other, batch, usual, unobserved=unobserved, penalty=weights, steps=MOST, close=CLOSE)
-    return left.to(right)
 
 
 def standard(scores: Tensor) -> Tensor:

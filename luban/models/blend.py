@@ -14,8 +14,9 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import gram, matrix, relaxed
-from luban.layers.least_squares import Spans, factorise, fold_in, standard
+from luban.layers.least_squares import Spans, factorise, standard
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -70,7 +71,7 @@ class Blend(nn.Module):
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.held_back):
             if share == 1:
-                self.item.copy_(item)
+                self.item.copy_(upright(item)[0])
             yield 0.5 + share / 2
 
     @property

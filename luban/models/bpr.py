@@ -14,7 +14,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from luban.layers.least_squares import Spans, fold_in
+from luban.layers.folding import fold_in
+from luban.layers.least_squares import Spans
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -60,7 +61,7 @@ class Bpr(nn.Module):
             return vectors
         starts = np.r_[0, batch.lengths.cumsum(0).cpu().numpy()]
         spans = Spans(starts, batch.history.cpu().numpy(), batch.amount.cpu().numpy())
-        folded = fold_in(spans, self.item.detach().cpu().float(), unobserved=0.1, penalty=0.01, exponent=1.0)
+        folded = fold_in(spans, self.item, unobserved=0.1, penalty=0.01, exponent=1.0)
         return torch.where(known[:, None], vectors, folded.to(vectors))
 
     def score(self, query: Tensor, start: int, stop: int) -> Tensor:

@@ -1,6 +1,8 @@
 """hybrid: two towers, a user's history and an item, each from ids and descriptions; an item without a history is known by what describes it.
 
-In-batch softmax with log-q correction: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations".
+In-batch softmax with log-q correction: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations". Ids left out in
+training, so that descriptions stand alone: Volkovs et al. 2017, "DropoutNet: addressing cold start in recommender systems". What is asked comes after
+what is known of the user, as when answers are wanted; how often an item is asked for is no matter of taste, and stands beside the towers' product.
 B users, E items of their histories, P pairs, I items, D width.
 """
 
@@ -17,8 +19,17 @@ if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
 ROLE, TAKES = "recommender", ()
-SIZES = {"tiny": {"width": 16}, "small": {"width": 64}, "base": {"width": 256}}
+SIZES = {"tiny": {"width": 16}, "small": {"width": 128}, "base": {"width": 256}}
+SMALL = 0.05  # standard deviation of the first vectors, of ids and of descriptions: neither begins by outshouting the other
+SEEN = 0.1  # times that every item counts as asked for beforehand
 PIECE = 8192  # items described at once
+
+
+def small(layer: nn.Linear) -> nn.Linear:
+    """With first weights that make of inputs of variance 1 vectors as small as those of ids."""
+    nn.init.normal_(layer.weight, std=SMALL / layer.in_features**0.5)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Hybrid(nn.Module):
@@ -28,38 +39,58 @@ class Hybrid(nn.Module):
     reads_content = reads_people = True
     learning_rate = 5e-3
     weight_decay = 0.1
-    epochs = 60
+    epochs = 12
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Widths, and how much the ids are trusted."""
 
-        width: Annotated[int, Gt(0), Le(4096)] = 64
+        width: Annotated[int, Gt(0), Le(4096)] = 128
         """Of the vectors."""
         forget: Annotated[float, Ge(0), Lt(1)] = 0.3
         """Share of the items whose id, and of described users whose history, is left out in training, so that descriptions learn to stand alone."""
-        pairs: Annotated[int, Gt(0), Le(1024)] = 8
-        """Items of each user asked at once, each from the rest of the history."""
+        pairs: Annotated[int, Gt(0), Le(1024)] = 16
+        """Items of each user asked at once, from what came before a place in the history that is drawn anew each time."""
+        fresh: Annotated[float, Ge(0), Le(1)] = 0.98
+        """Share of the known items that are asked for less often than an item that nobody took is taken to be."""
 
     named: nn.Parameter  # (I, D)
     spoken: nn.Parameter  # (I, D)
     met: Tensor  # (I,) 1 for items with a history
-    log_share: Tensor  # (I,) of the events, how many are of the item
+    log_share: Tensor  # (I,) of how often an item is asked for in training, against the mean of all
+    prior: Tensor  # (I,) the same in an answer; of an item that nobody took as of one that many did, else no answer would hold it
     kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from
 
     def __init__(self, config: Hybrid.Config, sizes: Sizes) -> None:
         super().__init__()
-        self.config, self.content, self.pairs = config, sizes.content, config.pairs
+        self.config, self.content, self.in_time = config, sizes.content, sizes.in_time
         self.encoders = nn.ModuleList(sizes.encoders)
         wide = sum(encoder.out_dim for encoder in sizes.encoders)
-        self.named = nn.Parameter(torch.randn(sizes.items, config.width) * 0.05)
-        self.spoken = nn.Parameter(torch.randn(sizes.items, config.width) * 0.05)
-        self.describe = nn.Linear(wide, 2 * config.width) if wide else None
+        self.named = nn.Parameter(torch.randn(sizes.items, config.width) * SMALL)
+        self.spoken = nn.Parameter(torch.randn(sizes.items, config.width) * SMALL)
+        self.describe = small(nn.Linear(wide, 2 * config.width)) if wide else None
         self.people, self.people_encoders = sizes.people, nn.ModuleList(sizes.people_encoders)
         wide = sum(encoder.out_dim for encoder in sizes.people_encoders)
-        self.tell = nn.Linear(wide, config.width) if wide else None
+        self.tell = small(nn.Linear(wide, config.width)) if wide else None
         self.register_buffer("met", torch.as_tensor(sizes.counts > 0).float())
-        self.register_buffer("log_share", torch.as_tensor((sizes.counts + 1) / (sizes.counts.sum() + len(sizes.counts))).log().float())
+        self.register_buffer("log_share", torch.zeros(sizes.items))
+        self.register_buffer("prior", torch.zeros(sizes.items))
+
+    def prepare(self, memory: Any) -> None:
+        """How often each item is asked for, exactly: one of a history is drawn after each of its places as often as after any other."""
+        lengths = memory.starts.diff()
+        count = int(memory.starts[-1])
+        place = torch.arange(count) - torch.repeat_interleave(memory.starts[:-1], lengths)
+        long = torch.repeat_interleave(lengths, lengths)
+        often = 1 / long.double()
+        if self.in_time:  # behind a cut c of 1 … n - 1 each of the n - c items stands a chance of 1 / (n - c)
+            harmonic = torch.cat([often.new_zeros(1), (1 / torch.arange(1, int(lengths.max()) + 1).double()).cumsum(0)])
+            often = torch.where(long > 1, (harmonic[long - 1] - harmonic[long - 1 - place]) / (long - 1).clamp(min=1), 1.0)
+        asked = torch.zeros(len(self.met), dtype=torch.float64).index_add(0, memory.items[:count].long(), often) + SEEN
+        self.log_share.copy_((asked / asked.mean()).log())
+        known = self.met > 0
+        among = max(1, round(self.config.fresh * int(known.sum())))
+        self.prior.copy_(torch.where(known, self.log_share, self.log_share[known].kthvalue(among).values))
 
     def described(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) what descriptions add to the vectors of some items, named and spoken."""
@@ -99,25 +130,39 @@ class Hybrid(nn.Module):
         return named + known * self.named[items], spoken + known * self.spoken[items]
 
     def pooled(self, batch: Histories, positive: Tensor) -> Tensor:
-        """(B · P, 2 D + 3) float32 of each pair of a user and an item of the history: the rest of the history, the item, its code in two, its log share.
+        """(B · P, 2 D + 5) float32 at least, of each pair of a user and a later item: what came before, and 1; the item, and its prior; its code in two; its log share.
 
         A float holds no code beyond 2²⁴, so its high and its low 16 bits stand apart.
         """
-        count = len(batch.lengths)
-        items, place = torch.unique(torch.cat([batch.history, positive.reshape(-1)]), return_inverse=True)
+        early = torch.ones_like(batch.history, dtype=torch.bool) if batch.before is None else batch.before
+        history, owner = batch.history[early], batch.owner[early]
+        items, place = torch.unique(torch.cat([history, positive.reshape(-1)]), return_inverse=True)
         named, spoken = self.vectors(items)
-        said = spoken[place[: len(batch.history)]]
-        total = said.new_zeros(count, said.shape[1]).index_add(0, batch.owner, said)
-        asked = place[len(batch.history) :].reshape(count, -1)
-        rest = (total[:, None] - spoken[asked]) / (batch.lengths - 1).clamp(min=1).to(total).sqrt()[:, None, None]
+        user = self.gathered(spoken[place[: len(history)]], owner, len(batch.lengths))
         if self.people is not None:
-            kept = torch.rand(count, 1, 1) >= self.config.forget if self.training else torch.ones(count, 1, 1)
-            rest = rest * kept.to(rest) + self.told(batch)[:, None]
-        facts = torch.stack([(positive >> 16).float(), (positive & 0xFFFF).float(), self.log_share[positive].float()], 2)
-        return torch.cat([rest.float(), named[asked].float(), facts], 2).flatten(0, 1)
+            kept = torch.rand(len(user), 1) >= self.config.forget if self.training else torch.ones(len(user), 1)
+            user = user * kept.to(user) + self.told(batch)
+        asked = place[len(history) :].reshape(positive.shape)
+        wide = torch.promote_types(named.dtype, torch.float32)
+        facts = torch.stack(
+            [fact.to(wide) for fact in (self.prior[positive], positive >> 16, positive & 0xFFFF, self.log_share[positive])], 2
+        )
+        left = torch.cat([user, user.new_ones(len(user), 1)], 1)[:, None].expand(-1, positive.shape[1], -1)
+        return torch.cat([left.to(wide), named[asked].to(wide), facts], 2).flatten(0, 1)
+
+    @staticmethod
+    def gathered(said: Tensor, owner: Tensor, count: int) -> Tensor:
+        """(B, D) what the items of some histories say together (E, D), by the root of how many they are."""
+        total = said.new_zeros(count, said.shape[1]).index_add(0, owner, said)
+        return total / torch.bincount(owner, minlength=count).clamp(min=1).to(total).sqrt()[:, None]
+
+    def train(self, mode: bool = True) -> Hybrid:
+        """As every module; what was kept of the weights may end here. A fused optimizer does not count its changes, so their versions say nothing."""
+        self.kept = None
+        return super().train(mode)
 
     def all_vectors(self) -> tuple[Tensor, Tensor]:
-        """(I, D) both; kept while no weight changes."""
+        """(I, D) both; kept while nothing is learnt and no weight is replaced."""
         key, kept = tuple((id(p), p._version) for p in self.parameters()), self.kept
         if kept is None or kept[0] != key:
             parts = [self.vectors(piece) for piece in torch.arange(len(self.named), device=self.named.device).split(PIECE)]
@@ -125,17 +170,17 @@ class Hybrid(nn.Module):
         return kept[1]
 
     def query(self, batch: Histories, memory: Any) -> tuple[Tensor, Tensor]:
-        """(B, D) users, and (I, D) items."""
+        """(B, D + 1) users, and (I, D + 1) items, the last of each for how often an item is asked for."""
         named, spoken = self.all_vectors()
-        total = named.new_zeros(len(batch.lengths), named.shape[1]).index_add(0, batch.owner, spoken[batch.history])
-        return total / batch.lengths.clamp(min=1).to(total).sqrt()[:, None] + self.told(batch), named
+        user = self.gathered(spoken[batch.history], batch.owner, len(batch.lengths)) + self.told(batch)
+        return torch.cat([user, user.new_ones(len(user), 1)], 1), torch.cat([named, self.prior[:, None].to(named)], 1)
 
     def score(self, query: tuple[Tensor, Tensor], start: int, stop: int) -> Tensor:
         """(B, stop - start)"""
         return query[0] @ query[1][start:stop].T
 
     def vectors_of(self, query: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """(B, D) users and (I, D) items, whose products are the scores."""
+        """(B, D + 1) users and (I, D + 1) items, whose products are the scores."""
         return query
 
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:

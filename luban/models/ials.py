@@ -15,8 +15,9 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise, fold_in
+from luban.layers.least_squares import Spans, factorise
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -66,7 +67,7 @@ class Ials(nn.Module):
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.block, "steps": config.steps, "scale": config.scale}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:
-                self.item.copy_(item)
+                self.item.copy_(upright(item)[0])
             yield share
 
     @property

@@ -17,8 +17,9 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from luban.layers.described import described, weighed
+from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise, fold_in, standard
+from luban.layers.least_squares import Spans, factorise, standard
 from luban.layers.nearest import nearest_to
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Mixed(nn.Module):
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:
-                self.item.copy_(self.lent(item, spans[1].lengths > 0))
+                self.item.copy_(upright(self.lent(item, spans[1].lengths > 0))[0])
             yield share
 
     def lent(self, item: Tensor, met: np.ndarray) -> Tensor:

@@ -27,9 +27,10 @@ class Batch:
     hidden: Tensor  # (S, 2) int64 user of the batch and item: met, and not in the history
     target: Tensor  # (B, K) int64 codes, below -1 = never seen in training, -1 = none
     recall: Tensor  # (B,) bool: what training knows of the user belongs to the history
-    positive: Tensor  # (B, P) int64 items drawn from each history, to be told from the rest of it; (B, 0) where none is wanted
+    positive: Tensor  # (B, P) int64 items drawn from the later part of each history; (B, 0) where none is wanted
     negative: Tensor  # (E,) int64 items the user never met, -1 = none was drawn; (0,) where nothing is learnt
     sampled: Tensor | None = None  # (B, S) int64 items drawn for each user, whatever they met; None where all items are looked at
+    before: Tensor | None = None  # (E,) bool, the earlier part of each history; None where nothing is learnt of the later
     about: dict[str, Any] = field(default_factory=dict)  # what a question says of its users, column by column; {} = nothing
 
     @property
@@ -61,13 +62,16 @@ class Batch:
         return out
 
 
-def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0, sampled: int = 0) -> Batch:
+def collate(
+    examples: Columns, draw: Draw, num_items: int, *, negatives: bool, pairs: int = 0, in_time: bool = False, sampled: int = 0
+) -> Batch:
     """Tensors; for those that are learnt from one item for each of a history that its user never met, keyed by example and place."""
     history, target = examples[HISTORY], examples[TARGET]
     shunned = examples[SHUNNED]
     hidden = np.stack([shunned.places()[0], shunned.flat()], 1)
     learnt_from = not target.lengths.any() and not np.any(examples[RECALL])
     drawn = fresh(history, draw, num_items) if negatives and learnt_from else np.zeros(0, np.int64)
+    before, positive = parted(history, draw, pairs, in_time=in_time) if pairs and learnt_from else (None, np.zeros((len(history), 0)))
     return Batch(
         user=tensor(examples[USER]),
         lengths=tensor(history.lengths),
@@ -76,18 +80,27 @@ def collate(examples: Columns, draw: Draw, num_items: int, *, negatives: bool, p
         hidden=tensor(hidden),
         target=tensor(target.pad(-1, width=int(target.lengths.max(initial=0)))),
         recall=torch.from_numpy(np.array(examples[RECALL], bool)),
-        positive=tensor(some(history, draw, pairs if learnt_from else 0)),
+        positive=tensor(positive),
+        before=None if before is None else torch.from_numpy(before),
         negative=tensor(drawn),
         sampled=tensor(draw.integers("sampled", num_items, sampled)) if sampled and learnt_from else None,
     )
 
 
-def some(history: Ragged, draw: Draw, count: int) -> np.ndarray:
-    """(B, P) items of each history, drawn with replacement."""
-    if not count or not len(history.values):
-        return np.zeros((len(history), count), np.int64)
-    place = draw.integers("positive", 2**40, count) % np.maximum(1, history.lengths)[:, None]
-    return history.values[np.minimum(history.starts[:, None] + place, len(history.values) - 1)]
+def parted(history: Ragged, draw: Draw, count: int, *, in_time: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(E,) bool the items before a place drawn in each history, and (B, P) items drawn, with replacement, from those after it.
+
+    Of `in_time` histories the earlier part is what was known then; of others as many items, whichever. A history of one item has nothing before it.
+    """
+    owner, within = history.places()
+    starts = np.cumsum(history.lengths) - history.lengths
+    cut = (1 + draw.integers("cut", 2**40) % np.maximum(1, history.lengths - 1)) * (history.lengths > 1)
+    order = np.arange(len(owner)) if in_time else np.lexsort((draw.along(history, "order", 2**62).flat(), owner))
+    before = np.zeros(len(owner), bool)
+    before[order] = within < cut[owner]
+    later = draw.integers("positive", 2**40, count) % np.maximum(1, history.lengths - cut)[:, None]
+    place = np.minimum((starts + cut)[:, None] + later, max(0, len(owner) - 1))
+    return before, history.flat()[order[place]] if len(owner) else np.zeros((len(history), count), np.int64)
 
 
 def tensor(values: np.ndarray) -> Tensor:

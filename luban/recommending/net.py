@@ -28,6 +28,8 @@ class Recommending(nn.Module):
     def remember(self, examples: Columns) -> None:
         """The training examples, once, before anything is learnt."""
         self.memory.fill(examples)
+        if hasattr(self.model, "prepare"):
+            self.model.prepare(self.memory)
 
     def check_buffers(self) -> None:
         """Raises ValueError where a bundle's buffers cannot be."""

@@ -19,6 +19,7 @@ from luban.draw import key_of
 CELLS = 1 << 21  # scores held at once: 8 MB, which an allocator gives again
 SPARE = 28  # scores beyond those asked for, among which ties are broken
 FEWEST = 512  # items of a block
+GROUPED = 64  # times as many items as are looked for, from which they are looked for in groups
 LOW, SIGN, NOISE = 0xFFFFFFFF, 0x7FFFFFFF, 0x80
 
 Score = Callable[[int, int], Tensor]  # items from, to -> (B, to - from), asked for once and written over
@@ -63,9 +64,9 @@ def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
     few = count + SPARE
     if scores.shape[1] <= few:
         return first(keys(scores, place), scores, count)
-    top = largest(scores, few)
-    key, values = first(keys(top[0], place[top[1]]), top[0], count)
-    last = keys(top[0][:, -1:], place[:1])[:, 0] >> 32
+    top, at = largest(scores, few)
+    key, values = first(keys(top, place[at]), top, count)
+    last = keys(top.amin(1, keepdim=True), place[:1])[:, 0] >> 32
     open_ = (key[:, -1] >> 32) == last
     if bool(open_.any()):
         whole = first(keys(scores[open_], place), scores[open_], count)
@@ -74,27 +75,34 @@ def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def largest(scores: Tensor, few: int) -> tuple[Tensor, Tensor]:
-    """(B, few) values and places as topk gives them, from groups of items: the largest few lie in the groups whose best are largest."""
-    groups = scores.shape[1] // max(1, int((scores.shape[1] / few) ** 0.5))
-    if groups < 2 * few:
-        top = scores.topk(few, dim=1)
-        return top.values, top.indices
-    size = scores.shape[1] // groups
+    """(B, few) values and places in no order; of many items from groups: the largest few lie in the groups whose best are largest."""
+    width = scores.shape[1]
+    if width < GROUPED * few:
+        at = parted(scores, few)
+        return scores.gather(1, at), at
+    groups = width // int((width / few) ** 0.5)
+    size = width // groups
     even = groups * size  # the rest stands by itself
     best_of = reduce(torch.maximum, scores[:, :even].split(groups, dim=1))  # (B, groups)
-    leading = best_of.topk(few, dim=1, sorted=False).indices
-    place = (leading[:, None] + groups * torch.arange(size)[:, None]).flatten(1)
-    place = torch.cat([place, torch.arange(even, scores.shape[1]).expand(len(scores), -1)], 1)
-    top = scores.gather(1, place).topk(few, dim=1)
-    return top.values, place.gather(1, top.indices)
+    place = (parted(best_of, few)[:, None] + groups * torch.arange(size)[:, None]).flatten(1)
+    place = torch.cat([place, torch.arange(even, width).expand(len(scores), -1)], 1)
+    found, at = largest(scores.gather(1, place), few)
+    return found, place.gather(1, at)
+
+
+def parted(scores: Tensor, few: int) -> Tensor:
+    """(B, few) places of the largest, in no order: numpy parts a row in half the time of torch's topk, and less where few are many."""
+    return torch.from_numpy(np.argpartition(scores.detach().numpy(), -few, axis=1)[:, -few:])
 
 
 def masked(scores: Tensor, start: int, stop: int, hidden: tuple[Tensor, Tensor], allowed: Tensor | None) -> Tensor:
     """(B, stop - start) float32 with -inf for what may not be named, written over the scores."""
     scores = scores.to("cpu", torch.float32)
     owner, item = hidden
-    here = (item >= start) & (item < stop)
-    scores[owner[here], item[here] - start] = -torch.inf
+    if start or bool((item >= stop).any()):
+        here = (item >= start) & (item < stop)
+        owner, item = owner[here], item[here] - start
+    scores[owner, item] = -torch.inf
     if allowed is not None:
         scores[:, ~allowed[start:stop]] = -torch.inf
     return scores

@@ -187,7 +187,7 @@ class Recommendation:
     @property
     def sizes(self) -> Sizes:
         """Users, items, pairs."""
-        return Sizes(self.state["users"]["count"], self.state["items"]["count"], self.state["pairs"])
+        return Sizes(self.state["users"]["count"], self.state["items"]["count"], self.state["pairs"], in_time=bool(self.config.time))
 
     def described(self, table: pl.DataFrame) -> np.ndarray:
         """(N,) rows that only say what an item is: known from the start, they belong to no split."""
@@ -219,8 +219,12 @@ class Recommendation:
         return replace(rows, data={**rows.data, **said}) if said else rows
 
     def arrange(self, rows: Columns, asked: np.ndarray | None) -> Columns:
-        """Users with their histories; of the asked events the items."""
-        return examples.arrange(rows, asked, repeat=self.config.repeat)
+        """Users with their histories; of the asked events the items.
+
+        Where users' items are told from each other, histories of all lengths belong in a step: they are not said to differ in size.
+        """
+        out = examples.arrange(rows, asked, repeat=self.config.repeat)
+        return replace(out, size=None) if self.objective == "pool" else out
 
     def questions(self, rows: Columns) -> Columns:
         """Events that follow what the model remembers."""
@@ -232,7 +236,8 @@ class Recommendation:
         sampled = 0
         if self.objective == "next":
             sampled = catalog.load("models", self.config.model["kind"]).drawn(model_config(self.config.model), self.sizes.items)
-        made = batch.collate(examples, draw, self.sizes.items, negatives=self.objective == "pairwise", pairs=pairs, sampled=sampled)
+        drawn = {"negatives": self.objective == "pairwise", "pairs": pairs, "in_time": bool(self.config.time), "sampled": sampled}
+        made = batch.collate(examples, draw, self.sizes.items, **drawn)
         return replace(made, about=content.about(examples, self.people)) if self.people else made
 
     @property
