@@ -13,11 +13,13 @@ from torch import nn
 from luban.columns import Columns, Reject
 from luban.draw import Draw
 from luban.errors import is_out_of_memory
+from luban.folding import folded
 from luban.layers.attention import Attention
 from luban.mapped import empty, folder_of, release
 from luban.task import arrange
 
-BATCH = 512
+BATCH, PICTURES = 512, 128  # examples together; of convolutions over pictures fewer, whose maps lie in a cache
+FOLDED = 512  # examples from which a net folded for answers is worth its copy
 ALLOWANCE = 32_768  # tokens or steps a batch, padding included
 PASS, SPREAD = 768, 1.25  # tokens that are worth a pass of their own on a CPU; these with their padding against them alone
 PIECE = 16_000_000  # bytes of examples on the disk that are held at once, in their order; similar sizes are looked for among them
@@ -30,6 +32,8 @@ def predictions(
     if net.training:  # which a walk through all modules would find out no better, at a price that one row feels
         net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    if device.type == "cpu" and any(isinstance(module, nn.Conv2d) for module in net.modules()):
+        batch_size = min(batch_size, PICTURES)
     for first, piece in pieces(examples):
         waiting = batches(piece, batch_size, even=len(piece) > 1 and device.type == "cpu" and works_by_token(net))[::-1]
         while waiting:
@@ -80,6 +84,7 @@ def batches(examples: Columns, batch_size: int, *, even: bool = False) -> list[n
 
 def marks_of(task: Any, net: nn.Module, examples: Columns, *, batch_size: int = BATCH) -> Columns:
     """What the metrics need, one row per example, in the examples' order; mapped where the examples are."""
+    net = folded(net) if len(examples) >= FOLDED else net
     if isinstance(examples.row, np.memmap) and len(examples):
         return mapped_marks(task, net, examples, batch_size)
     parts, places = [], []

@@ -117,6 +117,8 @@ def grow(
     if len(found) == 1 and found[0].size < most:  # two sizes tell a constant part from a growing one, whatever they take
         leap = DOUBLE if affine and first.seconds > patience else LEAP
         found.append(once(work, min(most, leap * found[0].size), limit))
+    if len(found) > 1 and found[0].seconds > found[1].seconds:  # the first paid for what only the first time costs
+        del found[0]
     return carried(found, total, once_s=max(0.0, first.seconds - found[0].seconds), affine=affine, each=each)
 
 

@@ -109,6 +109,20 @@ def test_a_line_is_found_by_two_near_sizes_where_time_is_short(monkeypatch: pyte
     assert sizes == [100, 200]
 
 
+def test_a_first_time_that_is_dearer_than_more_work_tells_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sizes = [0.0], []
+    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
+
+    def work(size: int) -> None:
+        clock[0] += 2.0 * (not sizes) + 0.001 * size
+        sizes.append(size)
+
+    found = grow(work, 40_000, start=200, patience=0.3)
+    assert sizes == [200, 1600]
+    assert found.seconds == pytest.approx(40.0)
+    assert found.once_s == pytest.approx(2.2 - 1.6)
+
+
 def test_a_round_that_takes_too_long_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "LIMIT_S", 0.2)
     rounds = []
