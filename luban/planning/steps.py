@@ -31,7 +31,7 @@ PROBES = (64, 8)  # a first look takes so small parts of a batch
 SOME_STEPS = 4  # that patience must allow, else parts of batches are measured
 TRIES, SHORT_S = 8, 0.3  # probes, of which the fastest counts: what else the machine does is no reason for smaller batches
 TRIALS = 4  # steps that the run itself tries before it settles on a precision
-MOST_FORMS = 1024  # of which oneDNN keeps what it prepared
+MOST_FORMS = 128  # that oneDNN keeps about: it holds 1,024 products as it prepared them, and each form has several
 SPARE = 1.5  # what an allocator and a backward pass need beyond what is saved
 
 
@@ -231,7 +231,7 @@ def bytes_of_forms(trial: Trial, settings: Training, scale: float) -> float:
     if len(tried) <= WARM + 1:
         return 0.0
     begin = max(WARM, len(tried) // 2)  # till then an allocator still grows
-    rise = (tried[-1] - tried[begin]) / (len(tried) - 1 - begin)
+    rise = float(np.median(np.diff(tried[begin:])))  # one form's, whatever an allocator took or gave back beside
     batches, every = trial.epoch.costs(), len(np.unique(trial.epoch.sizes))
     epochs = budget.epochs_of(settings, round(len(trial.epoch.sizes) * scale), suggested_epochs(trial.net)) or math.inf
     steps = min(settings.steps or math.inf, epochs * trial.epoch.count)

@@ -51,6 +51,7 @@ class QuickAdamW(torch.optim.AdamW):
                 parameters, [p.grad for p in parameters], [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states], [],
                 steps, lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
             )  # fmt: skip
+            torch.autograd.graph.increment_version(parameters)  # the fused step does not: what is kept for a tensor as it was must be told
 
     def begun(self, parameter: nn.Parameter) -> dict[str, Any]:
         """The state before the first step, as torch keeps it."""

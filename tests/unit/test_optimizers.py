@@ -57,6 +57,7 @@ def test_adamw_on_a_cpu_is_torchs_fused_one_to_the_bit_and_each_reads_the_others
         optimizers.QuickAdamW(groups(nets[0], 0.1), lr=0.02, fused=True),
         torch.optim.AdamW(groups(nets[1], 0.1), lr=0.02, fused=True),
     )
+    versions = [p._version for p in nets[0].parameters()]
     for turn in range(6):
         x = torch.randn(7, 5)
         for net, optimizer in zip(nets, (quick, oracle), strict=True):
@@ -69,6 +70,7 @@ def test_adamw_on_a_cpu_is_torchs_fused_one_to_the_bit_and_each_reads_the_others
             oracle.load_state_dict(mine)
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(one, other)
+    assert [p._version > before for p, before in zip(nets[0].parameters(), versions, strict=True)] == [True] * 4 + [False] * 2
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])

@@ -150,6 +150,8 @@ def test_memory_that_rises_with_every_new_form_of_batches_is_carried_on_to_all_f
     rising = [500, 900, 950, *range(1000, 1045, 5)]  # 5 for each of the last
     assert bytes_of(rising, list(range(100)), 1000) == 5 * (100 - 12)
     assert bytes_of(rising, list(range(100)), 40) == 5 * (40 - 12)  # no more forms than steps
+    assert bytes_of([*rising[:-1], 2000], list(range(100)), 1000) == 5 * (100 - 12)  # what an allocator takes once is no form's
+    assert bytes_of(rising, list(range(1000)), 100_000) == 5 * (128 - 12)  # no more than a library keeps
     assert bytes_of([*rising, 9999, 9999], list(range(100)), 1000) == 5 * (100 - 12)  # the second time nothing is new
     assert bytes_of([*rising[:3], *[1000] * 9], list(range(100)), 1000) == 0
     assert bytes_of(rising, [7] * 100, 1000) == 0
