@@ -53,8 +53,8 @@ def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> 
     """
     if asked is None:
         twin = copy.deepcopy(net).train()  # nothing of the run itself may move
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            next(task.losses(twin, batch))
+        with FlopCounterMode(display=False) as counter:
+            next(task.losses(twin, batch))  # with gradients: a penalty on slopes asks for some
         if counter.get_total_flops() < SHARED_FLOPS:
             asked = 1
     return use_threads(asked)
