@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from luban import cores
+from luban.capabilities import Glances
 from luban.errors import MachineError
 from luban.messages import tr
 from luban.training.distributed import asked as ranks
@@ -52,9 +53,9 @@ def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> 
     By counting, not timing: the number of threads decides the last bits, and the same run must have the same bits.
     """
     if asked is None:
-        twin = copy.deepcopy(net).train()  # nothing of the run itself may move
-        with FlopCounterMode(display=False) as counter:
-            next(task.losses(twin, batch))  # with gradients: a penalty on slopes asks for some
+        twin = copy.deepcopy(net).eval()  # nothing of the run itself may move
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            next(task.losses(twin, batch)) if isinstance(task, Glances) else task.predict(twin, batch)  # answers may be dear
         if counter.get_total_flops() < SHARED_FLOPS:
             asked = 1
     return use_threads(asked)
