@@ -55,10 +55,15 @@ def choose_threads(asked: int | None, task: Any, net: nn.Module, batch: Any) -> 
     if asked is None:
         twin = copy.deepcopy(net).eval()  # nothing of the run itself may move
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            next(task.losses(twin, batch)) if isinstance(task, Glances) else task.predict(twin, batch)  # answers may be dear
+            next(task.losses(twin, batch)) if answers_dearly(task) else task.predict(twin, batch)
         if counter.get_total_flops() < SHARED_FLOPS:
             asked = 1
     return use_threads(asked)
+
+
+def answers_dearly(task: Any) -> bool:
+    """Whether a prediction takes many passes: a loss is one."""
+    return isinstance(task, Glances)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
