@@ -138,9 +138,14 @@ def test_more_frozen_layers_than_there_are(tmp_path: Path) -> None:
 
 def damaged(place: Path, how: str) -> None:
     """The folder after a mishap."""
-    config, weights = folder.read(place)
-    weights = {name: tensor.clone() for name, tensor in weights.items()}
-    files = folder.read_tokenizer(place)
+    with checkpoint.changing(place) as (config, weights, files):
+        change(how, config, weights, files)
+    if how == "pickled":
+        checkpoint.pickle(place)
+
+
+def change(how: str, config: dict[str, Any], weights: dict[str, torch.Tensor], files: dict[str, bytes]) -> None:
+    """What the mishap does to what the folder holds."""
     if how == "lacks a tensor":
         weights.pop("encoder.layer.1.output.dense.bias")
     elif how == "has one more":
@@ -152,13 +157,10 @@ def damaged(place: Path, how: str) -> None:
     elif how == "another family":
         config["model_type"] = "llama"
     elif how == "no tokenizer":
-        files = {}
+        files.clear()
     elif how == "not finite":
         weights["pooler.dense.weight"] = torch.zeros(22, 22)
         weights["embeddings.LayerNorm.bias"] = torch.full((22,), torch.nan)
-    folder.write(place, config, weights, files)
-    if how == "pickled":
-        (place / "model.safetensors").rename(place / "pytorch_model.bin")
 
 
 DAMAGE = {

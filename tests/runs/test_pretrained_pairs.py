@@ -245,9 +245,14 @@ def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
 
 def damaged(place: Path, how: str) -> None:
     """The folder after a mishap."""
-    config, weights = folder.read(place)
-    weights = {name: tensor.clone() for name, tensor in weights.items()}
-    files = folder.read_tokenizer(place)
+    with checkpoint.changing(place) as (config, weights, files):
+        change(how, config, weights, files)
+    if how == "pickled":
+        checkpoint.pickle(place)
+
+
+def change(how: str, config: dict[str, Any], weights: dict[str, torch.Tensor], files: dict[str, bytes]) -> None:
+    """What the mishap does to what the folder holds."""
     if how == "lacks a tensor":
         weights.pop("model.encoder.layers.1.fc1.bias")
     elif how == "has one more":
@@ -265,9 +270,6 @@ def damaged(place: Path, how: str) -> None:
         files["source.spm"] = files["source.spm"][:-3]
     elif how == "not finite":
         weights["model.shared.weight"][3] = torch.nan
-    folder.write(place, config, weights, files)
-    if how == "pickled":
-        (place / "model.safetensors").rename(place / "pytorch_model.bin")
 
 
 DAMAGE = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,20 @@ from luban.planning.growth import Measure, carried, grow, next_size, power_of
 
 def measures(seconds: list[tuple[int, float]]) -> list[Measure]:
     return [Measure(size, value, 2 * value, 1000 + 7 * size) for size, value in seconds]
+
+
+def timed(
+    monkeypatch: pytest.MonkeyPatch, *, each: float, constant: float = 0.0, first: float = 0.0
+) -> tuple[Callable[[int], None], list[int]]:
+    """(work that takes so many seconds for each of its size, always, and the first time beside; the sizes it was given)."""
+    clock, sizes = [0.0], list[int]()
+    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
+
+    def work(size: int) -> None:
+        clock[0] += constant + first * (not sizes) + each * size
+        sizes.append(size)
+
+    return work, sizes
 
 
 @pytest.mark.parametrize(("true", "found"), [(1.0, 1.0), (1.5, 1.5), (3.0, 2.0)])
@@ -53,13 +68,7 @@ def test_the_whole_is_measured_where_it_fits_and_a_part_where_it_does_not() -> N
 
 
 def test_work_grows_till_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sizes = [0.0], []
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
-
-    def work(size: int) -> None:
-        clock[0] += 5.0 * (not sizes) + 0.001 * size
-        sizes.append(size)
-
+    work, sizes = timed(monkeypatch, each=0.001, first=5.0)
     found = grow(work, 10_000, start=100, patience=60.0)
     assert sizes == [100, 100, 100, 100, 10_000]
     assert (found.share, found.once_s) == (1.0, pytest.approx(5.0))
@@ -67,13 +76,7 @@ def test_work_grows_till_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_work_stops_when_patience_ends_or_the_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sizes = [0.0], []
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
-
-    def work(size: int) -> None:
-        clock[0] += 0.001 * size
-        sizes.append(size)
-
+    work, sizes = timed(monkeypatch, each=0.001)
     found = grow(work, 10**6, start=100, patience=2.0)
     assert max(sizes) < 2000
     assert found.seconds == pytest.approx(1000, rel=0.01)
@@ -85,38 +88,20 @@ def test_work_stops_when_patience_ends_or_the_rows_do(monkeypatch: pytest.Monkey
 
 
 def test_two_sizes_are_measured_whatever_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sizes = [0.0], []
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
-
-    def work(size: int) -> None:
-        clock[0] += 9.0 + 0.01 * size
-        sizes.append(size)
-
+    work, sizes = timed(monkeypatch, each=0.01, constant=9.0)
     bent = 8.2940 / 6.6846  # ln 4000 / ln 800
     assert grow(work, 4000, start=100, patience=4.0).seconds == pytest.approx(17 + bent * 32, rel=1e-4)
     assert sizes == [100, 800]
 
 
 def test_a_line_is_found_by_two_near_sizes_where_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sizes = [0.0], []
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
-
-    def work(size: int) -> None:
-        clock[0] += 1.0 + 0.01 * size
-        sizes.append(size)
-
+    work, sizes = timed(monkeypatch, each=0.01, constant=1.0)
     assert grow(work, 4000, start=100, patience=0.5, affine=True).seconds == pytest.approx(41)
     assert sizes == [100, 200]
 
 
 def test_a_first_time_that_is_dearer_than_more_work_tells_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sizes = [0.0], []
-    monkeypatch.setattr(growth.time, "perf_counter", lambda: clock[0])
-
-    def work(size: int) -> None:
-        clock[0] += 2.0 * (not sizes) + 0.001 * size
-        sizes.append(size)
-
+    work, sizes = timed(monkeypatch, each=0.001, first=2.0)
     found = grow(work, 40_000, start=200, patience=0.3)
     assert sizes == [200, 1600]
     assert found.seconds == pytest.approx(40.0)

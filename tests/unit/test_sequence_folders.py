@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from toys import translator
 
 from luban.checkpoints import marian, sequences, t5
 from luban.errors import BundleError
@@ -15,14 +16,7 @@ from luban.generating.restraint import Marks
 from luban.models.encoder_decoder import EncoderDecoder
 
 MARKS = Marks(start=(7,), end=(2,), never=(7,))
-LIKE_MARIAN: dict[str, Any] = {
-    "width": 24, "layers": 2, "decoder_layers": 1, "heads": 3, "hidden": 37, "context": 41, "positions": "sinusoidal", "norm": "layer",
-    "norm_eps": 1e-5, "pre_norm": False, "activation": "silu", "bias": True, "qk_norm": False, "scaled_vectors": True, "head_bias": True,
-}  # fmt: skip
-LIKE_T5: dict[str, Any] = {
-    "width": 24, "layers": 2, "heads": 3, "head_dim": 5, "hidden": 37, "context": 41, "positions": "relative", "buckets": 8, "distance": 11,
-    "activation": "relu", "qk_norm": False, "scaled_scores": False, "scaled_head": True,
-}  # fmt: skip
+LIKE_MARIAN, LIKE_T5 = ({**settings, "context": 41} for settings in (translator.MARIAN, translator.T5))
 CASES = {
     "marian": ("marian", LIKE_MARIAN),
     "marian-untied": ("marian", LIKE_MARIAN | {"tied": False, "activation": "relu"}),

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_sequence_folders import MARKS, made
+from toys.spm import written
 
 from luban.checkpoints import sequences
 from luban.errors import BundleError
@@ -35,28 +35,6 @@ HAND = (
 TEXTS = ["The quick brown fox, 1999!", "  two  spaces ", "ﬁne ½ ＡＢＣ", "你好，世界。", "naïve café", "x", "</s> <unk> ▁", "emoji 🙂 done"]
 
 
-def number(value: int) -> bytes:
-    """As a protocol buffer writes it."""
-    out = b""
-    while value > 0x7F:
-        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
-    return out + bytes([value])
-
-
-def field(key: int, value: bytes) -> bytes:
-    """A field of bytes."""
-    return number(key << 3 | 2) + number(len(value)) + value
-
-
-def by_hand(kind: int = 1) -> bytes:
-    """A SentencePiece file of nine pieces."""
-    pieces = b"".join(
-        field(1, field(1, name.encode()) + number(2 << 3 | 5) + struct.pack("<f", score) + number(3 << 3) + number(which))
-        for name, score, which in HAND
-    )
-    return pieces + field(2, number(3 << 3) + number(kind)) + field(3, field(1, b"identity"))
-
-
 def opened(pieces: unigram.Pieces) -> Tokenizer:
     """As a checkpoint's."""
     return Tokenizer(form="given", tokenizer=unigram.as_json(pieces), begin=None, stops=(2,))
@@ -64,7 +42,7 @@ def opened(pieces: unigram.Pieces) -> Tokenizer:
 
 def test_the_cut_of_the_largest_sum_by_hand() -> None:
     """ab: ▁a·b = -2.5 against ▁ab = -4; what no piece spells is unknown; marks in a text are text."""
-    found = opened(unigram.of_spm(by_hand()))
+    found = opened(unigram.of_spm(written(HAND)))
     assert found.encode(["ab"]).flat().tolist() == [4, 5]
     assert found.encode(["b 天a"]).flat().tolist() == [3, 5, 3, 8, 6]
     assert found.encode(["z"]).flat().tolist() == [3, 0]
@@ -74,7 +52,7 @@ def test_the_cut_of_the_largest_sum_by_hand() -> None:
 
 
 def test_what_is_written_is_read_again() -> None:
-    pieces = unigram.of_spm(by_hand())
+    pieces = unigram.of_spm(written(HAND))
     assert unigram.of_json(json.loads(unigram.as_json(pieces))) == pieces
 
 
@@ -84,7 +62,7 @@ def test_bytes_stand_for_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [by_hand()[:-3], by_hand(kind=2), b"\x0a\xff\xff\xff\xff\x7f", b"", b"\x0f" * 20, b"\x08\x01", by_hand()[:40]]
+    "damaged", [written(HAND)[:-3], written(HAND, kind=2), b"\x0a\xff\xff\xff\xff\x7f", b"", b"\x0f" * 20, b"\x08\x01", written(HAND)[:40]]
 )
 def test_damaged_files_are_refused(damaged: bytes) -> None:
     with pytest.raises(ValueError, match=r"file|kind|tokenizer|unk_id|bytes"):
@@ -96,14 +74,14 @@ def test_damaged_files_are_refused(damaged: bytes) -> None:
     {"normalizer": {"type": "Lowercase"}}, {"model": {"type": "Unigram", "unk_id": 99, "vocab": [["a", 0.0]]}},
 ])  # fmt: skip
 def test_what_else_a_file_asks_for_is_refused(change: dict[str, Any]) -> None:
-    described = json.loads(unigram.as_json(unigram.of_spm(by_hand()))) | change
+    described = json.loads(unigram.as_json(unigram.of_spm(written(HAND)))) | change
     with pytest.raises(ValueError, match=r"file|kind|tokenizer|unk_id|bytes"):
         unigram.of_json(described)
 
 
 @pytest.mark.parametrize("table", ["AAAA", "////////////////////////", "not base64!"])
 def test_a_damaged_table_of_characters_is_refused(table: str) -> None:
-    pieces = replace(unigram.of_spm(by_hand()), charsmap=table)
+    pieces = replace(unigram.of_spm(written(HAND)), charsmap=table)
     with pytest.raises(ValueError, match="tokenizer"):
         opened(pieces).encode(["ab"])
 
@@ -111,7 +89,7 @@ def test_a_damaged_table_of_characters_is_refused(table: str) -> None:
 def test_marians_two_files_share_one_table_of_numbers(tmp_path: Path) -> None:
     names = {"</s>": 0, "<unk>": 1, "天": 2, "▁": 3, "▁a": 4, "b": 5, "a": 6, "▁ab": 7, "only there": 8, "<pad>": 9}
     _, net = made("marian")
-    files = {"source.spm": by_hand(), "target.spm": by_hand(), "vocab.json": json.dumps(names).encode()}
+    files = {"source.spm": written(HAND), "target.spm": written(HAND), "vocab.json": json.dumps(names).encode()}
     sequences.save(tmp_path, net, "marian", MARKS, files)
     source, answer = tokenizers_of(tmp_path)
     assert source.encode(["ab 天 z"]).flat().tolist() == [4, 5, 3, 2, 3, 1]
@@ -121,10 +99,10 @@ def test_marians_two_files_share_one_table_of_numbers(tmp_path: Path) -> None:
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     _, net = made("marian")
-    sequences.save(tmp_path, net, "marian", MARKS, {"source.spm": by_hand()})
+    sequences.save(tmp_path, net, "marian", MARKS, {"source.spm": written(HAND)})
     with pytest.raises(BundleError, match=r"target\.spm"):
         tokenizers_of(tmp_path)
-    sequences.save(tmp_path, made("t5")[1], "t5", MARKS, {"spiece.model": by_hand()[:-2]})
+    sequences.save(tmp_path, made("t5")[1], "t5", MARKS, {"spiece.model": written(HAND)[:-2]})
     with pytest.raises(BundleError, match="L442"):
         tokenizers_of(tmp_path)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -42,6 +45,20 @@ def write(place: Path, **changes: int) -> None:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     settings = vars(net.config)
     folder.write(place, names.config_of(settings, masked=False), names.theirs(settings, net.state_dict()), subwords.files_of(parts, 37))
+
+
+@contextmanager
+def changing(place: Path) -> Iterator[tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, bytes]]]:
+    """The settings, weights and tokenizer's files of a folder, to be changed; then they are written back."""
+    config, weights = folder.read(place)
+    weights, files = {name: tensor.clone() for name, tensor in weights.items()}, folder.read_tokenizer(place)
+    yield config, weights, files
+    folder.write(place, config, weights, files)
+
+
+def pickle(place: Path) -> None:
+    """Its weights, under the name that pickled ones have."""
+    (place / "model.safetensors").rename(place / "pytorch_model.bin")
 
 
 def reviews(count: int) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from luban.checkpoints import sequences
 from luban.generating.restraint import Marks
 from luban.models.encoder_decoder import EncoderDecoder
 from luban.tasks.text_to_text import BEASTS, COLOURS
+from toys.spm import written
 
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
 ENGLISH = ["▁", *(f"▁{pair[0]}" for pair in (*COLOURS, *BEASTS)), "▁sees", *LETTERS]
@@ -28,27 +28,10 @@ T5: dict[str, Any] = {
 SPARE = 3  # rows of T5's table that no token has
 
 
-def number(value: int) -> bytes:
-    """As a protocol buffer writes it."""
-    out = b""
-    while value > 0x7F:
-        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
-    return out + bytes([value])
-
-
-def field(key: int, value: bytes) -> bytes:
-    """A field of bytes."""
-    return number(key << 3 | 2) + number(len(value)) + value
-
-
 def spm(marks: list[tuple[str, int]], pieces: list[str]) -> bytes:
     """A SentencePiece file of unigrams: marks with their kinds, then pieces, the longer the likelier."""
     every = [(name, 0.0, kind) for name, kind in marks] + [(piece, -20.0 + len(piece), 1) for piece in pieces]
-    written = b"".join(
-        field(1, field(1, name.encode()) + number(2 << 3 | 5) + struct.pack("<f", score) + number(3 << 3) + number(kind))
-        for name, score, kind in every
-    )
-    return written + field(2, number(3 << 3) + number(1)) + field(3, field(1, b"identity"))
+    return written(every)
 
 
 def net_of(settings: dict[str, Any], tokens: int) -> EncoderDecoder:
