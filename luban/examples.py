@@ -421,7 +421,7 @@ EXAMPLES = {
     "debian-faq-zh": Example(debian_faq.writer("debian-faq-zh-cn"), debian_faq.CHINESE, "0.716"),
     "debian-gaps": Example(debian_faq.gaps, debian_faq.GAPS, "0.21"),
     "en-zh": Example(paired_examples.chinese, paired_examples.CHINESE_RECIPE),
-    "en-fr": Example(paired_examples.segments("fr"), paired_examples.segments_recipe("fr", "French")),
+    "en-fr": Example(paired_examples.segments("fr"), paired_examples.segments_recipe("fr", "French"), "67.1 (the table of words: 51.8)"),
     "en-de": Example(paired_examples.segments("de"), paired_examples.segments_recipe("de", "German")),
     "synopses": Example(paired_examples.synopses, paired_examples.SYNOPSES_RECIPE),
     "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE, "100.0"),
