@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from luban.errors import DataError, RecipeError
@@ -14,6 +16,8 @@ UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib
 SHARE = 0.5  # of the RAM, where the recipe says nothing
 LIBRARIES = 800_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
 LEAST = 200_000_000  # what must be left beside them
+MAPPED_FROM, GIVEN_BACK_FROM = -3, -1  # how mallopt calls the size from which a part is mapped by itself, and of the rest at the end that is given back
+USUAL_PART, WHOLE_PART = 32 << 20, 1 << 30  # bytes: what glibc's own moving threshold comes to, and what hardly any tensor here has
 CGROUP, OWN_GROUPS, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), Path("/proc/meminfo")
 
 
@@ -39,6 +43,26 @@ def room(asked: str | None) -> int:
         fix = f'memory = "{(LIBRARIES + LEAST) // 10**6} MB"'
         raise DataError("L261", what, where="recipe.toml: training.memory", received=asked, fix=fix)
     return max(LEAST, left)
+
+
+@contextmanager
+def kept(*, wanted: bool = True) -> Iterator[None]:
+    """Freed memory stays with the process while this lasts, where its allocator (glibc's) can be told so.
+
+    Each training step asks for what the last one freed, and being given fresh pages took a twentieth of it.
+    """
+    tell = getattr(ctypes.CDLL(None), "mallopt", None) if wanted else None
+    if tell is None:
+        yield
+        return
+    tell(MAPPED_FROM, WHOLE_PART)
+    tell(GIVEN_BACK_FROM, -1)
+    try:
+        yield
+    finally:
+        tell(MAPPED_FROM, USUAL_PART)
+        tell(GIVEN_BACK_FROM, 2 * USUAL_PART)
+        trim()
 
 
 def trim() -> None:

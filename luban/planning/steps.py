@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from luban import memory
 from luban.columns import Columns
 from luban.data.sampler import WINDOW, Position, Sampler
 from luban.energy import cpu_seconds
@@ -182,7 +183,7 @@ def try_steps(
     unbound = replace(settings, batch_size=size, budget=None, epochs=None, steps=10**9, stop_loss=None, compile="off")
     trial = Trial(task, examples, unbound)
     epoch = epoch_of(examples, size, settings.seed, scale=scale)
-    with Peak() as peak:
+    with Peak() as peak, memory.kept(wanted=settings.memory is None):
         trial.look(epoch).begin(patience, room)
         costs, seconds, cores = timed(trial, patience)
     parts = parts_of(trial, settings)

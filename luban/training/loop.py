@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from luban import memory
 from luban.capabilities import Remembers, Starts
 from luban.columns import Columns
 from luban.data.sampler import Position, Sampler
@@ -75,7 +76,8 @@ class Trainer:
             self.net.train()
             keep_frozen(self.net)
             self.settle(resumed)
-            self.steps(until)
+            with memory.kept(wanted=self.settings.memory is None):
+                self.steps(until)
         return self
 
     def steps(self, until: int | None) -> None:
