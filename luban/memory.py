@@ -16,7 +16,10 @@ UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib
 SHARE = 0.5  # of the RAM, where the recipe says nothing
 LIBRARIES = 800_000_000  # what the program holds whatever the data is: code, a small network and its optimizer, a linear model
 LEAST = 200_000_000  # what must be left beside them
-MAPPED_FROM, GIVEN_BACK_FROM = -3, -1  # how mallopt calls the size from which a part is mapped by itself, and of the rest at the end that is given back
+MAPPED_FROM, GIVEN_BACK_FROM = (
+    -3,
+    -1,
+)  # how mallopt calls the size from which a part is mapped by itself, and of the rest at the end that is given back
 USUAL_PART, WHOLE_PART = 32 << 20, 1 << 30  # bytes: what glibc's own moving threshold comes to, and what hardly any tensor here has
 CGROUP, OWN_GROUPS, MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), Path("/proc/meminfo")
 

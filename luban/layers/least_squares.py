@@ -20,6 +20,7 @@ from torch.nn import functional
 CELLS = 1 << 19  # of gathered factors held at once: 2 MB, what a cache holds
 TINY = 1e-30
 PAIRS, ROWS = 1 << 16, 4096  # stepped together: few enough for a cache, enough to pay for the calls
+FAR = 1 << 27  # bytes of factors that no cache holds: those of a piece are fetched once, and gone through in order
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def sweep(own: Tensor, other: Tensor, spans: Spans, *, unobserved: float, penalt
     gram = unobserved * (other.T @ other)
     for rows, items, amounts in spans.chunks(own.shape[1], least=own.shape[1]):
         index = torch.from_numpy(rows)
-        taken = other[items]  # (B, T, F)
+        taken = other.index_select(0, items.flatten()).view(*items.shape, -1)  # (B, T, F); whole rows, sooner than other[items]
         if block >= own.shape[1]:
             own[index] = solved(taken, amounts, gram, penalty[index])
         else:
@@ -99,10 +100,19 @@ def approach(own: Tensor, other: Tensor, spans: Spans, usual: Tensor, *, unobser
     """
     gram = unobserved * (other.T @ other)
     nearly = torch.linalg.inv((gram + usual).double()).to(other)
+    desk = other.new_empty(PAIRS if other.nbytes > FAR else 0, other.shape[1])
     for rows, starts, items, amounts in spans.pieces():
-        equations = Equations(other, starts, items, amounts, penalty[rows, None], gram, nearly)
+        table, places = at_hand(other, items, desk)
+        equations = Equations(table, starts, places, amounts, penalty[rows, None], gram, nearly)
         rest = equations.right() - equations.applied(own[rows])
         conjugate(own[rows], rest, equations, steps=steps)
+
+
+def at_hand(other: Tensor, items: Tensor, desk: Tensor) -> tuple[Tensor, Tensor]:
+    """(a table, the place of each of (E,) items in it): their rows in order, where the desk has room for them, else all as they are."""
+    if len(items) > len(desk):
+        return other, items
+    return torch.index_select(other, 0, items, out=desk[: len(items)]), torch.arange(len(items))
 
 
 @dataclass(frozen=True)
@@ -198,7 +208,7 @@ def factorise(
 ) -> Iterator[tuple[float, Tensor]]:
     """Progress and the items' factors (I, F) after each sweep; the first weights from torch's generator."""
     count = len(users.lengths), len(items.lengths)
-    left, right = (torch.randn(n, factors) * (scale / factors**0.5) for n in count)
+    left, right = (begun(n, factors, scale / factors**0.5) for n in count)
     weigh = [
         penalty * frequency(users.lengths, count[1], unobserved, exponent),
         penalty * frequency(items.lengths, count[0], unobserved, exponent),
@@ -211,6 +221,11 @@ def factorise(
             else:
                 sweep(own, other, spans, unobserved=unobserved, penalty=damping, block=block)
         yield (number + 1) / sweeps, right
+
+
+def begun(count: int, factors: int, scale: float) -> Tensor:
+    """(count, factors) first weights, in numpy's memory: large arrays of it lie in large pages, which rows far apart are found in sooner."""
+    return torch.from_numpy(np.empty((count, factors), np.float32)).normal_().mul_(scale)
 
 
 def average(other: Tensor, often: Spans, spans: Spans, penalty: Tensor) -> Tensor:

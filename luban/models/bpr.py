@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from luban.layers.folding import fold_in
 from luban.layers.least_squares import Spans
@@ -50,8 +51,8 @@ class Bpr(nn.Module):
 
     def rate(self, batch: Histories, items: Tensor) -> Tensor:
         """(E,) scores of one item for each item of the histories."""
-        user = self.user[batch.user.clamp(min=0)][batch.owner]
-        return (user * self.item[items]).sum(1) + self.bias[items]
+        user = F.embedding(batch.owner, F.embedding(batch.user.clamp(min=0), self.user))
+        return (user * F.embedding(items, self.item)).sum(1) + F.embedding(items, self.bias[:, None])[:, 0]
 
     def query(self, batch: Histories, memory: Any) -> Tensor:
         """(B, F) the users' vectors."""
@@ -74,4 +75,4 @@ class Bpr(nn.Module):
 
     def affinity(self, left: Tensor, right: Tensor) -> Tensor:
         """(P,) cosine of the vectors."""
-        return nn.functional.cosine_similarity(self.item[left], self.item[right])
+        return F.cosine_similarity(self.item[left], self.item[right])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -127,7 +128,7 @@ class Hybrid(nn.Module):
         known = self.met[items].to(named)[:, None]
         if self.training and self.config.forget:
             known = known * (torch.rand(len(items), 1) >= self.config.forget).to(named)
-        return named + known * self.named[items], spoken + known * self.spoken[items]
+        return named + known * F.embedding(items, self.named), spoken + known * F.embedding(items, self.spoken)
 
     def pooled(self, batch: Histories, positive: Tensor) -> Tensor:
         """(B · P, 2 D + 5) float32 at least, of each pair of a user and a later item: what came before, and 1; the item, and its prior; its code in two; its log share.

@@ -75,7 +75,7 @@ class Sasrec(nn.Module):
         """(B, T, D) after each item of the history, (B, T) the items, and which places are filled, the latest on the right."""
         width = min(self.config.length, max(1, int(batch.lengths.max())))
         items, filled = batch.pad(width)
-        x = self.dropout(self.item[items] + self.place[:width].flip(0)) * filled[..., None]  # (B, T, D)
+        x = self.dropout(F.embedding(items, self.item) + self.place[:width].flip(0)) * filled[..., None]  # (B, T, D)
         place = torch.arange(width, device=items.device)
         seen = (place[:, None] >= place) & filled[:, None, :] | torch.eye(width, dtype=torch.bool, device=items.device)  # (B, T, T)
         for block in self.blocks:
