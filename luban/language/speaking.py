@@ -172,9 +172,9 @@ class Speaking:
             for found in stream(net, self.tokenizer, row[:length].numpy(), self.config.generation):
                 yield pl.DataFrame({"row": [place], "text": [found.take()], "finish": [found.finish]})
 
-    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Slots:
+    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int, guesses: int) -> Slots:
         """Where many answers are said beside each other, `capacity` tokens each at most."""
-        return Slots(net, self.tokenizer, slots=slots, capacity=capacity, kept=kept, part=part)
+        return Slots(net, self.tokenizer, slots=slots, capacity=capacity, kept=kept, part=part, guesses=guesses)
 
     def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
         """(P,) tokens of each row as a prompt, however long. Raises DataError L201."""

@@ -23,6 +23,7 @@ from luban.layers.rotary import Turn, rotate
 from luban.messages import tr
 
 MANY_KEYS = 256  # from which products of bfloat16 are worth it
+FEW = 32  # tokens that ask at once, up to which the heads of a group are rows of one product
 Asked = tuple[Tensor, Tensor]  # keys and values, each (B, K, S, E)
 
 
@@ -143,13 +144,19 @@ def attend(
     groups, steps = q.shape[1] // k.shape[1], q.shape[2]
     causal = causal if steps > 1 else False  # never a symbol, over which a compiler would break the graph
     scale = None if scaled else 1.0
-    if groups > 1 and steps == 1 and (mask is None or mask.shape[1] == 1):
-        # one token asks: the heads of a group are the rows of one product, and no key is copied
-        grouped = q.reshape(q.shape[0], k.shape[1], groups, -1)  # (B, K, H/K, E)
+    if groups > 1 and (steps == 1 or few(steps, mask)) and (mask is None or mask.shape[1] == 1):
+        # the heads of a group are the rows of one product, and no key is copied
+        grouped = q.reshape(q.shape[0], k.shape[1], groups * steps, -1)  # (B, K, H/K·T, E)
+        mask = mask if mask is None or steps == 1 else mask.repeat(1, 1, groups, 1)
         mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         return mixed.reshape(q.shape)
     k, v = shared(k, groups), shared(v, groups)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
+
+
+def few(steps: int, mask: Tensor | None) -> bool:
+    """Whether a few tokens go on from many, each with a row of the mask: the next of an answer, and what is guessed after it."""
+    return not torch.is_grad_enabled() and mask is not None and steps <= FEW and mask.shape[2] == steps
 
 
 def slow_in_half(q: Tensor, k: Tensor) -> bool:

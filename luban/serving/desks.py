@@ -80,7 +80,7 @@ class Beside:
     def __init__(self, model: Model, limits: Limits) -> None:
         self.task, self.limits = model.task, limits
         self.capacity = min(model.net.context, limits.prompt_tokens + limits.tokens)  # type: ignore[type-var,operator]
-        rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens}
+        rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens, "guesses": limits.guesses}
         net = for_crowds(model.net, limits.streams, limits.layout_bytes)
         self.slots = model.task.slots(net, capacity=self.capacity, **rooms)
         self.answers: dict[int, Any] = {}
