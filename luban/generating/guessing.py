@@ -3,14 +3,15 @@
 One token reads every weight once; a few more in the same pass cost little where memory is what one waits for. A guess is kept only where it equals the
 token that the net itself says at that place, so answers stay token for token what they are (Leviathan et al. 2023, section 2, with draws that hang on the
 place alone). Guesses come from the prompt and what was said (Yang et al. 2023, section 3; Saxena 2023). How far to guess is decided before each pass: by how
-often such guesses held in this answer, and by what passes of so many rows took lately.
+often such guesses held in this answer, and by what passes of so many rows take.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from luban.generating.answer import Answer
@@ -20,13 +21,22 @@ APART = 2**24  # more than any vocabulary has
 CLASSES = (0, 0, 1, 2, 2, 3, 3, 3, 3, 4)  # of matches of so many tokens; longer ones are in the last
 PRIORS = (0.2, 0.4, 0.6, 0.8, 0.9)  # how often a guess of each class holds, before anything is known of the answer
 PRIOR = 3.0  # guesses that this belief weighs as much as
-MEMORY = 0.9  # a guess counts so much less with each that follows
+MEMORY = 0.85  # a guess counts so much less with each that follows
 
 MOST = 15  # tokens guessed in a pass; the next token and they are a pass of 16
+FEW = 8  # rows that a layout is made for, where one answer is said at a time: its next token and guesses
 WIDTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16)  # tokens of an answer in one pass
 WORTH = 1.05  # times the tokens a second that a pass with guesses must promise
 HOPE = 0.1  # expected tokens of an answer, below which no pass is weighed
 
+USUAL = [
+    (1, 1.0),
+    (3, 1.15),
+    (4, 1.6),
+    (8, 2.4),
+    (16, 2.9),
+    (128, 6.5),
+]  # rows, time of a pass: decoders of 12 x 768 and 30 x 576 in float32 on a CPU
 SLOPE = 0.25  # of a pass's time that twice the rows are first thought to cost
 SURE = 3  # passes after which what was measured outweighs what is hoped
 PACE = 0.2  # share by which a pass moves what is known of those like it
@@ -96,7 +106,20 @@ class Echo:
 
 
 class Costs:
-    """What passes of one net took lately, by their rows."""
+    """What passes take by their rows, as is usual: so that the same is computed each time, on whatever machine."""
+
+    def note(self, rows: int, seconds: float) -> None:
+        """A pass was made."""
+
+    def of(self, rows: int) -> float:
+        """What it takes, in any unit."""
+        place = min(bisect_right(USUAL, (rows, float("inf"))), len(USUAL) - 1)
+        (fewer, least), (more, most) = USUAL[place - 1], USUAL[place]
+        return least + (most - least) * (rows - fewer) / (more - fewer)
+
+
+class Measured(Costs):
+    """What passes of one net took lately: where answers come and go anyway, in a service."""
 
     def __init__(self) -> None:
         self.seconds: dict[int, float] = {}
@@ -131,12 +154,14 @@ class Costs:
         return self.seconds.get(near, 1.0) * (1 + SLOPE * (rows / near - 1))
 
 
-KNOWN: WeakKeyDictionary[Any, Costs] = WeakKeyDictionary()  # net -> what its passes take
+@dataclass(frozen=True)
+class Guessing:
+    """How far answers are guessed ahead; what is said is the same either way."""
 
-
-def costs_of(net: Any) -> Costs:
-    """The same for all who speak by this net."""
-    return KNOWN.setdefault(net, Costs())
+    most: int = MOST
+    """Tokens of an answer guessed in a pass; 0 = none."""
+    costs: Costs = field(default_factory=Costs)
+    """What passes take, by which it is decided how far a guess pays."""
 
 
 def width_of(chances: Sequence[Sequence[float]], costs: Costs) -> int:
@@ -156,14 +181,14 @@ def width_of(chances: Sequence[Sequence[float]], costs: Costs) -> int:
     return best
 
 
-def guesses_of(answers: Sequence[Answer], costs: Costs, most: int) -> list[list[int]]:
-    """What each answer may go on with, `most` tokens at most: as many as are worth a pass; after each comes one that is not guessed."""
-    rooms = [min(most, answer.settings.max_tokens - len(answer.tokens) - 1) for answer in answers]
+def guesses_of(answers: Sequence[Answer], guessing: Guessing, room: int) -> list[list[int]]:
+    """What each answer may go on with, `room` tokens at most: as many as are worth a pass; after each comes one that is not guessed."""
+    rooms = [min(guessing.most, room, answer.settings.max_tokens - len(answer.tokens) - 1) for answer in answers]
     if max(rooms) < 1:
         return [[] for _ in answers]
     echoes = [listen(answer) for answer in answers]
-    width = width_of([echo.chances(room) for echo, room in zip(echoes, rooms, strict=True)], costs)
-    return [permitted(answer, echo.guess(min(room, width - 1))) for answer, echo, room in zip(answers, echoes, rooms, strict=True)]
+    width = width_of([echo.chances(own) for echo, own in zip(echoes, rooms, strict=True)], guessing.costs)
+    return [permitted(answer, echo.guess(min(own, width - 1))) for answer, echo, own in zip(answers, echoes, rooms, strict=True)]
 
 
 def listen(answer: Answer) -> Echo:

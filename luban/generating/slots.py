@@ -17,7 +17,7 @@ from torch import Tensor
 
 from luban.generating.answer import Allowed, Answer, check_prompt
 from luban.generating.constrained import Constrained
-from luban.generating.guessing import MOST, costs_of, guesses_of
+from luban.generating.guessing import Guessing, guesses_of
 from luban.generating.json_schema import grammar_of
 from luban.generating.pieces import Pieces
 from luban.generating.prefixes import Prefixes, shared
@@ -29,14 +29,14 @@ from luban.tokenizing.tokenizer import Tokenizer
 PROMPT_TOKENS = 4096  # read at once, padding included
 WORTH_WAITING = 32  # tokens that need not be read, for which a prompt lets another go first
 MOST_SCHEMAS = 16  # whose masks are kept
+PLAIN = Guessing()
 
 
 class Slots:
     """A net, its tokenizer and a cache; `add` prompts, then `step` until `busy` is over.
 
     `kept` sequences that ended stay in the cache, for prompts that begin alike. Prompts of which more than `part` tokens are new are read in parts of
-    so many, between the steps of others; 0 = at once. Where it pays, up to `guesses` tokens of an answer are guessed and checked in one step, which
-    changes nothing of what is said; 0 = none.
+    so many, between the steps of others; 0 = at once. Several tokens of an answer are guessed and checked in one step where that pays, by `guessing`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Slots:
         capacity: int | None = None,
         kept: int = 0,
         part: int = 0,
-        guesses: int = MOST,
+        guessing: Guessing = PLAIN,
     ) -> None:
         self.net, self.tokenizer = net, tokenizer
         self.capacity = min(capacity or net.context, net.context)
@@ -60,7 +60,7 @@ class Slots:
         self.reading: Answer | None = None
         self.turn = False  # whether the last step read a part
         self.bounds: dict[str, Allowed] = {}
-        self.guesses, self.costs = guesses, costs_of(net)
+        self.guessing = guessing
 
     @property
     def busy(self) -> bool:
@@ -125,7 +125,7 @@ class Slots:
         """One more token of each, and those after it that were guessed right."""
         moved = list(self.active)
         room = self.capacity - 1 - int(self.cache.lengths[: len(moved)].max())
-        guesses = guesses_of(moved, self.costs, min(self.guesses, room))
+        guesses = guesses_of(moved, self.guessing, room)
         begun = time.perf_counter()
         new = [[answer.tokens[-1], *guess] for answer, guess in zip(moved, guesses, strict=True)]
         width = max(map(len, new))
@@ -134,7 +134,7 @@ class Slots:
         places = torch.tensor([row * width + place for row, own in enumerate(new) for place in range(len(own))])
         say(moved, guesses, self.net.logits(hidden.flatten(0, 1)[places.to(self.device)]), self.tokenizer, self.capacity)
         self.cache.lengths[: len(moved)] = torch.tensor([len(answer.prompt) + len(answer.tokens) - 1 for answer in moved])
-        self.costs.note(tokens.numel(), time.perf_counter() - begun)
+        self.guessing.costs.note(tokens.numel(), time.perf_counter() - begun)
         return moved
 
     @property
@@ -225,11 +225,11 @@ class Slots:
 
 
 def generate(
-    net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], settings: Generation, *, slots: int = 16, guesses: int = MOST
+    net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], settings: Generation, *, slots: int = 16, guessing: Guessing = PLAIN
 ) -> list[Answer]:
-    """All answers, in the order of the prompts; `guesses` as of `Slots`."""
+    """All answers, in the order of the prompts."""
     longest = max((len(prompt) for prompt in prompts), default=0)
-    work = Slots(net, tokenizer, slots=max(1, min(slots, len(prompts))), capacity=longest + settings.max_tokens + 1, guesses=guesses)
+    work = Slots(net, tokenizer, slots=max(1, min(slots, len(prompts))), capacity=longest + settings.max_tokens + 1, guessing=guessing)
     order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))  # alike lengths are read together
     answers = {place: work.add(prompts[place], settings) for place in order}
     while work.busy:
@@ -237,9 +237,9 @@ def generate(
     return [answers[place] for place in range(len(prompts))]
 
 
-def stream(net: Any, tokenizer: Tokenizer, prompt: np.ndarray, settings: Generation, *, guesses: int = MOST) -> Iterator[Answer]:
-    """The answer after each step that brought text, and at its end; `guesses` as of `Slots`."""
-    work = Slots(net, tokenizer, slots=1, capacity=len(prompt) + settings.max_tokens + 1, guesses=guesses)
+def stream(net: Any, tokenizer: Tokenizer, prompt: np.ndarray, settings: Generation, *, guessing: Guessing = PLAIN) -> Iterator[Answer]:
+    """The answer after each step that brought text, and at its end."""
+    work = Slots(net, tokenizer, slots=1, capacity=len(prompt) + settings.max_tokens + 1, guessing=guessing)
     answer = work.add(prompt, settings)
     while work.busy:
         work.step()

@@ -15,6 +15,7 @@ from luban.capabilities import Speaks
 from luban.draw import Draw
 from luban.errors import LubanError
 from luban.generating.crowds import for_crowds
+from luban.generating.guessing import FEW, Guessing, Measured
 from luban.messages import said
 from luban.schema import validate
 from luban.serving import problems
@@ -80,9 +81,10 @@ class Beside:
     def __init__(self, model: Model, limits: Limits) -> None:
         self.task, self.limits = model.task, limits
         self.capacity = min(model.net.context, limits.prompt_tokens + limits.tokens)  # type: ignore[type-var,operator]
-        rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens, "guesses": limits.guesses}
-        net = for_crowds(model.net, limits.streams, limits.layout_bytes)
-        self.slots = model.task.slots(net, capacity=self.capacity, **rooms)
+        rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens}
+        guessing = Guessing(limits.guesses, Measured())
+        net = for_crowds(model.net, max(limits.streams, min(limits.guesses + 1, FEW)), limits.layout_bytes)
+        self.slots = model.task.slots(net, capacity=self.capacity, **rooms, guessing=guessing)
         self.answers: dict[int, Any] = {}
         self.told: dict[int, int] = {}  # tokens counted so far
         self.logs: dict[int, int | None] = {}

@@ -18,10 +18,10 @@ import torch
 from running import Running
 from untrained import LIMITS, alone, made, metric
 
-from luban.generating import slots
 from luban.generating.guessing import Costs
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
+from luban.serving import desks
 from luban.serving.desks import Piece, Wish
 from luban.serving.problems import RequestError
 from luban.serving.settings import Limits
@@ -221,7 +221,7 @@ class Free(Costs):
 
 
 def test_guessed_tokens_come_in_fewer_pieces_with_all_their_words(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "costs_of", lambda net: Free())
+    monkeypatch.setattr(desks, "Measured", Free)
 
     async def script(speaker: Speaker) -> list[Piece]:
         asked = dataclasses.replace(wish("The cat sees the cat", max_tokens=120, temperature=0), likeliest=2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from luban.generating import guessing, slots
 from luban.generating.answer import Answer
-from luban.generating.guessing import MOST, Costs, Echo, costs_of, width_of
+from luban.generating.guessing import MOST, Costs, Echo, Guessing, Measured, width_of
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
 from luban.generating.slots import Slots, generate, stream
@@ -39,6 +39,12 @@ WAYS = {
 
 class Free(Costs):
     """As if rows cost nothing: all is guessed that can be."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def note(self, rows: int, seconds: float) -> None:
+        self.rows.append(rows)
 
     def of(self, rows: int) -> float:
         return 1.0
@@ -78,8 +84,7 @@ NETS = {"rotary, grouped": net, "learned positions": gpt2, "counts": counts}
 
 def said(made: Any, settings: Generation, *, guesses: int, costs: Costs | None = None, **rooms: Any) -> list[Answer]:
     """Of all prompts, three beside each other: some join while others are at work."""
-    work = Slots(made, OWN, slots=3, guesses=guesses, **rooms)
-    work.costs = costs or Free()
+    work = Slots(made, OWN, slots=3, guessing=Guessing(guesses, costs or Free()), **rooms)
     answers = [work.add(prompt, settings, top=2 * (place == 1)) for place, prompt in enumerate(ASKED)]
     while work.busy:
         work.step()
@@ -114,7 +119,7 @@ def test_answers_are_those_without_guesses(way: str, made: str, monkeypatch: pyt
     monkeypatch.setattr(guessing, "WORTH", 1.0)
     costs = Free()
     same(said(NETS[made](), WAYS[way], guesses=MOST, costs=costs), said(NETS[made](), WAYS[way], guesses=0))
-    assert max(costs.seconds) > len(ASKED)  # rows of a pass: something was guessed
+    assert max(costs.rows) > len(ASKED)  # rows of a pass: something was guessed
 
 
 @pytest.mark.parametrize("way", ["greedy", "top_p", "penalised and drawn"])
@@ -123,11 +128,11 @@ def test_whatever_is_guessed_the_answer_is_the_same(way: str, monkeypatch: pytes
     known = {one.key: one.tokens for one in plain}
     rng = np.random.default_rng(0)
 
-    def half_right(answers: Sequence[Answer], costs: Costs, most: int) -> list[list[int]]:
+    def half_right(answers: Sequence[Answer], guessing: Guessing, room: int) -> list[list[int]]:
         """The truth, cut anywhere, and every fourth token another one; also beyond what there is room for in the answer."""
         out = []
         for one in answers:
-            truth = [*known[one.key], *([1] * MOST)][len(one.tokens) :][: rng.integers(0, most + 1) if most else 0]
+            truth = [*known[one.key], *([1] * MOST)][len(one.tokens) :][: rng.integers(0, min(room, MOST) + 1)]
             out.append([int(rng.integers(OWN.num_tokens)) if rng.random() < 0.25 else token for token in truth])
         return out
 
@@ -175,8 +180,7 @@ def test_known_beginnings_and_parts_stay_right() -> None:
     rooms = {"kept": 3, "part": 6}
     plain, found = (said(net(), WAYS["greedy"], guesses=guesses, **rooms) for guesses in (0, MOST))
     same(found, plain)
-    work = Slots(net(), OWN, slots=2, kept=2)
-    work.costs = Free()
+    work = Slots(net(), OWN, slots=2, kept=2, guessing=Guessing(MOST, Free()))
     first = work.add(ROUND, replace(GREEDY, max_tokens=40))
     while work.busy:
         work.step()
@@ -193,14 +197,13 @@ def test_answers_bound_by_a_schema_are_the_same(schema: dict[str, Any]) -> None:
     bound = replace(GREEDY, max_tokens=90, json_schema=schema)
     costs = Free()
     same(said(net(), bound, guesses=MOST, costs=costs), said(net(), bound, guesses=0))
-    assert max(costs.seconds) > len(ASKED)
+    assert max(costs.rows) > len(ASKED)
 
 
-def test_streamed_pieces_are_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "costs_of", lambda net: Free())
+def test_streamed_pieces_are_the_answer() -> None:
     endless = replace(GREEDY, max_tokens=60)
-    steps = [(found.take(), len(found.tokens)) for found in stream(net(), OWN, ROUND, endless)]
-    (wanted,) = generate(net(), OWN, [ROUND], endless, guesses=0)
+    steps = [(found.take(), len(found.tokens)) for found in stream(net(), OWN, ROUND, endless, guessing=Guessing(MOST, Free()))]
+    (wanted,) = generate(net(), OWN, [ROUND], endless, guessing=Guessing(0))
     assert "".join(text for text, _ in steps) == wanted.text
     assert len(steps) < len(wanted.tokens) / 2
 
@@ -229,8 +232,7 @@ def by_heart(text: Sequence[int], prompt: int, costs: Costs) -> tuple[int, int, 
     """Tokens said, passes, and rows of all passes after the prompt."""
     made = Heart(text, OWN.num_tokens)
     passes = read(made)
-    work = Slots(made, OWN, slots=1)
-    work.costs = costs
+    work = Slots(made, OWN, slots=1, guessing=Guessing(MOST, costs))
     answer = work.add(np.array(text[:prompt]), Generation(temperature=0, max_tokens=len(text)))
     while work.busy:
         work.step()
@@ -269,7 +271,7 @@ def test_nothing_is_guessed_where_rows_are_dear_or_guesses_are_off() -> None:
     assert (passes, rows) == (told, told - 1)
     made = net()
     passes_of = read(made)
-    (found,) = generate(made, OWN, [ROUND], WAYS["greedy"], guesses=0)
+    (found,) = generate(made, OWN, [ROUND], WAYS["greedy"], guessing=Guessing(0))
     assert passes_of[1:] == [1] * (len(found.tokens) - 1)
     assert found.echo is None
 
@@ -325,7 +327,7 @@ def test_so_many_are_guessed_that_tokens_a_second_are_most() -> None:
 
 
 def test_costs_are_those_that_were_measured() -> None:
-    costs = Costs()
+    costs = Measured()
     assert costs.of(2) > costs.of(1)
     for seconds in (5.0, 1.0, 2.0):
         costs.note(1, seconds)
@@ -340,9 +342,17 @@ def test_costs_are_those_that_were_measured() -> None:
     for _ in range(1100):
         costs.note(1, 1.0)
     assert list(costs.seconds) == [1]  # what was measured long ago is tried again
-    made = net()
-    assert costs_of(made) is costs_of(made)
-    assert costs_of(made) is not costs_of(net())
+
+
+def test_costs_that_are_usual_never_fall() -> None:
+    costs = [Costs().of(rows) for rows in range(1, 200)]
+    assert costs == sorted(costs)
+    assert (costs[0], costs[2], costs[15], costs[127]) == (1.0, 1.15, 2.9, 6.5)
+
+
+def test_offline_the_same_is_computed_each_time() -> None:
+    first, second = (generate(net(), OWN, ASKED, WAYS["greedy"], slots=2) for _ in range(2))
+    assert [one.logs for one in first] == [one.logs for one in second]  # to the bit: no clock decides how far is guessed
 
 
 def test_the_heads_of_a_group_ask_together() -> None:
