@@ -25,9 +25,30 @@ MEMORY = 0.85  # a guess counts so much less with each that follows
 
 MOST = 15  # tokens guessed in a pass; the next token and they are a pass of 16
 FEW = 8  # rows that a layout is made for, where one answer is said at a time: its next token and guesses
-WIDTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16)  # tokens of an answer in one pass
+STEPS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    9,
+    12,
+    15,
+    20,
+    26,
+    33,
+    42,
+    54,
+    68,
+    86,
+    108,
+    140,
+    180,
+    240,
+)  # guesses of all answers that are weighed against each other
 WORTH = 1.05  # times the tokens a second that a pass with guesses must promise
-HOPE = 0.1  # expected tokens of an answer, below which no pass is weighed
+HOPE = 0.1  # chance below which a guess is never worth a row
 
 USUAL = [
     (1, 1.0),
@@ -164,21 +185,21 @@ class Guessing:
     """What passes take, by which it is decided how far a guess pays."""
 
 
-def width_of(chances: Sequence[Sequence[float]], costs: Costs) -> int:
-    """Tokens of each answer in the next pass, its next one and guesses: so many that the pass promises the most tokens a second.
+def counts_of(chances: Sequence[Sequence[float]], costs: Costs) -> list[int]:
+    """How many tokens of each answer are guessed in the next pass: the likeliest of all, so many that it promises the most tokens a second.
 
     chances: of each answer, that its first guesses hold, the first two, and so on; as far as it may be guessed.
     """
     count = len(chances)
-    gains = [sum(one[step] for one in chances if step < len(one)) for step in range(max(map(len, chances)))]
-    if not gains or gains[0] < HOPE * count:
-        return 1
-    best, rate, expected = 1, WORTH * count / costs.of(count), float(count)
-    for width, gain in enumerate(gains, start=2):
-        expected += gain
-        if width in WIDTHS and expected / costs.of(count * width) > rate:
-            best, rate = width, expected / costs.of(count * width)
-    return best
+    likeliest = sorted((chance for one in chances for chance in one if chance > HOPE), reverse=True)
+    if not likeliest:
+        return [0] * count
+    best, rate, expected = 0, WORTH * count / costs.of(count), float(count)
+    for guesses, chance in enumerate(likeliest, start=1):
+        expected += chance
+        if (guesses in STEPS or guesses == len(likeliest)) and expected / costs.of(count + guesses) > rate:
+            best, rate = guesses, expected / costs.of(count + guesses)
+    return [sum(chance >= likeliest[best - 1] for chance in one) if best else 0 for one in chances]
 
 
 def guesses_of(answers: Sequence[Answer], guessing: Guessing, room: int) -> list[list[int]]:
@@ -187,8 +208,8 @@ def guesses_of(answers: Sequence[Answer], guessing: Guessing, room: int) -> list
     if max(rooms) < 1:
         return [[] for _ in answers]
     echoes = [listen(answer) for answer in answers]
-    width = width_of([echo.chances(own) for echo, own in zip(echoes, rooms, strict=True)], guessing.costs)
-    return [permitted(answer, echo.guess(min(own, width - 1))) for answer, echo, own in zip(answers, echoes, rooms, strict=True)]
+    counts = counts_of([echo.chances(room) for echo, room in zip(echoes, rooms, strict=True)], guessing.costs)
+    return [permitted(answer, echo.guess(count)) for answer, echo, count in zip(answers, echoes, counts, strict=True)]
 
 
 def listen(answer: Answer) -> Echo:

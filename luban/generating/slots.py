@@ -127,14 +127,15 @@ class Slots:
         room = self.capacity - 1 - int(self.cache.lengths[: len(moved)].max())
         guesses = guesses_of(moved, self.guessing, room)
         begun = time.perf_counter()
-        new = [[answer.tokens[-1], *guess] for answer, guess in zip(moved, guesses, strict=True)]
-        width = max(map(len, new))
-        tokens = torch.tensor([[*row, *[0] * (width - len(row))] for row in new])
-        hidden = self.net.hidden(tokens.to(self.device), cache=self.cache)  # (A, T, …)
-        places = torch.tensor([row * width + place for row, own in enumerate(new) for place in range(len(own))])
-        say(moved, guesses, self.net.logits(hidden.flatten(0, 1)[places.to(self.device)]), self.tokenizer, self.capacity)
+        counts = torch.tensor([len(guess) + 1 for guess in guesses])
+        there = torch.arange(int(counts.max())) < counts[:, None]  # (A, T)
+        tokens = torch.zeros(there.shape, dtype=torch.int64)
+        tokens[there] = torch.tensor([token for answer, guess in zip(moved, guesses, strict=True) for token in (answer.tokens[-1], *guess)])
+        ragged = {} if bool(there.all()) else {"there": there.to(self.device)}
+        hidden = self.net.hidden(tokens.to(self.device), cache=self.cache, **ragged)  # (A, T, …) or (1, N, …)
+        say(moved, guesses, self.net.logits(hidden.flatten(0, 1)), self.tokenizer, self.capacity)
         self.cache.lengths[: len(moved)] = torch.tensor([len(answer.prompt) + len(answer.tokens) - 1 for answer in moved])
-        self.guessing.costs.note(tokens.numel(), time.perf_counter() - begun)
+        self.guessing.costs.note(int(counts.sum()), time.perf_counter() - begun)
         return moved
 
     @property

@@ -110,13 +110,15 @@ class Attention(nn.Module):
         k, v = self.asked(x, turn) if over is None else over
         if reading is not None:
             k, v = reading[0].extend(reading[1], k, v)
+            q = reading[0].apart(q)
             if mask is None:
                 mask, causal = reading[0].mask, reading[0].fresh
         if self.maps is not None:
             self.maps.append(weights(q, k, mask=mask, causal=causal, scaled=self.shape.scaled))
         dropout = self.shape.dropout if self.training else 0.0
         mixed = attend(q, k, v, mask=mask, causal=causal, dropout=dropout, scaled=self.shape.scaled)
-        return self.out(mixed.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H·E) -> (B, T, D)
+        mixed = mixed.transpose(1, 2)  # (B, T, H, E)
+        return self.out((mixed if reading is None else reading[0].together(mixed)).flatten(2))  # (B, T, H·E) -> (B, T, D)
 
     def asked(self, x: Tensor, turn: Turn | None = None) -> Asked:
         """(B, S, D) -> keys and values of its tokens, each (B, K, S, E)."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from luban.generating import guessing, slots
 from luban.generating.answer import Answer
-from luban.generating.guessing import MOST, Costs, Echo, Guessing, Measured, width_of
+from luban.generating.guessing import MOST, Costs, Echo, Guessing, Measured, counts_of
 from luban.generating.sampling import choose, draw, key_of_prompt
 from luban.generating.settings import Generation
 from luban.generating.slots import Slots, generate, stream
@@ -119,7 +119,7 @@ def test_answers_are_those_without_guesses(way: str, made: str, monkeypatch: pyt
     monkeypatch.setattr(guessing, "WORTH", 1.0)
     costs = Free()
     same(said(NETS[made](), WAYS[way], guesses=MOST, costs=costs), said(NETS[made](), WAYS[way], guesses=0))
-    assert max(costs.rows) > len(ASKED)  # rows of a pass: something was guessed
+    assert max(costs.rows) > 3  # rows of a pass of three answers: something was guessed
 
 
 @pytest.mark.parametrize("way", ["greedy", "top_p", "penalised and drawn"])
@@ -197,7 +197,7 @@ def test_answers_bound_by_a_schema_are_the_same(schema: dict[str, Any]) -> None:
     bound = replace(GREEDY, max_tokens=90, json_schema=schema)
     costs = Free()
     same(said(net(), bound, guesses=MOST, costs=costs), said(net(), bound, guesses=0))
-    assert max(costs.rows) > len(ASKED)
+    assert max(costs.rows) > 3
 
 
 def test_streamed_pieces_are_the_answer() -> None:
@@ -215,7 +215,7 @@ class Heart(nn.Module):
         super().__init__()
         self.text, self.num_tokens, self.context = torch.tensor([*text, 0]), num_tokens, len(text)
 
-    def hidden(self, tokens: Tensor, *, cache: Any, first: int = 0) -> Tensor:
+    def hidden(self, tokens: Tensor, *, cache: Any, first: int = 0) -> Tensor:  # alone: all tokens are there
         """(B, T) -> (B, T, 1) the place of each."""
         return (cache.lengths[first : first + len(tokens), None] + torch.arange(tokens.shape[1]))[..., None]
 
@@ -317,13 +317,14 @@ def test_guesses_that_hold_are_believed_and_others_are_not() -> None:
 
 def test_so_many_are_guessed_that_tokens_a_second_are_most() -> None:
     sure, unsure = [0.9**k for k in range(1, 16)], [0.5**k for k in range(1, 16)]
-    rates = {width: sum(0.9**k for k in range(width)) / (1 + 0.2 * (width - 1)) for width in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)}
-    assert width_of([sure], linear(0.2)) == max(rates, key=lambda width: rates[width])
-    assert width_of([sure], linear(0.05)) > width_of([unsure], linear(0.05)) > 1
-    assert width_of([sure], linear(0.95)) == 1
-    assert width_of([sure], linear(0.05)) > width_of([sure, [], [], []], linear(0.05))  # the others' rows are padding
-    assert width_of([[], []], Free()) == 1
-    assert width_of([sure[:3]], Free()) == 4
+    rates = {count: sum(0.9**k for k in range(count + 1)) / (1 + 0.2 * count) for count in (0, 1, 2, 3, 4, 5, 7, 9, 12, 15)}
+    assert counts_of([sure], linear(0.2)) == [max(rates, key=lambda count: rates[count])]
+    assert counts_of([sure], linear(0.05))[0] > counts_of([unsure], linear(0.05))[0] > 0
+    assert counts_of([sure], linear(0.95)) == [0]
+    assert counts_of([[], []], Free()) == [0, 0]
+    assert counts_of([sure[:3]], Free()) == [3]
+    mixed = counts_of([sure, unsure, []], linear(0.05))
+    assert mixed[0] > mixed[1] > mixed[2] == 0  # no row is read for who guesses less than others
 
 
 def test_costs_are_those_that_were_measured() -> None:
@@ -353,6 +354,21 @@ def test_costs_that_are_usual_never_fall() -> None:
 def test_offline_the_same_is_computed_each_time() -> None:
     first, second = (generate(net(), OWN, ASKED, WAYS["greedy"], slots=2) for _ in range(2))
     assert [one.logs for one in first] == [one.logs for one in second]  # to the bit: no clock decides how far is guessed
+
+
+@pytest.mark.parametrize("make", NETS.values(), ids=list(NETS))
+def test_tokens_that_are_there_are_read_as_each_row_alone(make: Any) -> None:
+    made, rows, counts = make(), torch.randint(1, 200, (3, 9)), (5, 2, 4)
+    cache = made.cache(5, 40)
+    with torch.inference_mode():
+        made.hidden(rows, cache=cache, first=1)
+        cache.lengths[1:4] = torch.tensor([9, 3, 6])  # of some only so many
+        new = torch.randint(1, 200, (3, 5))
+        found = made.hidden(new, cache=cache, first=1, there=torch.arange(5) < torch.tensor(counts)[:, None])
+        parts = found[0].split(counts)
+        for row, (part, count, known) in enumerate(zip(parts, counts, (9, 3, 6), strict=True)):
+            whole = torch.cat([rows[row, :known], new[row, :count]])[None]
+            torch.testing.assert_close(made.logits(part), made.logits(made.hidden(whole))[0, known:], rtol=1e-4, atol=1e-4)
 
 
 def test_the_heads_of_a_group_ask_together() -> None:
