@@ -25,40 +25,13 @@ MEMORY = 0.85  # a guess counts so much less with each that follows
 
 MOST = 15  # tokens guessed in a pass; the next token and they are a pass of 16
 FEW = 8  # rows that a layout is made for, where one answer is said at a time: its next token and guesses
-STEPS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    7,
-    9,
-    12,
-    15,
-    20,
-    26,
-    33,
-    42,
-    54,
-    68,
-    86,
-    108,
-    140,
-    180,
-    240,
-)  # guesses of all answers that are weighed against each other
+STEPS = (1, 2, 3, 4, 5, 7, 9, 12, 15, 20, 26, 33, 42, 54, 68, 86, 108, 140, 180, 240)  # guesses of all answers that are weighed
 WORTH = 1.05  # times the tokens a second that a pass with guesses must promise
 HOPE = 0.1  # chance below which a guess is never worth a row
 
-USUAL = [
-    (1, 1.0),
-    (3, 1.15),
-    (4, 1.6),
-    (8, 2.4),
-    (16, 2.9),
-    (128, 6.5),
-]  # rows, time of a pass: decoders of 12 x 768 and 30 x 576 in float32 on a CPU
+USUAL = [(1, 1.0), (3, 1.15), (4, 1.6), (8, 2.4), (16, 2.9), (128, 6.5)]  # rows, time of a pass: 12 layers of 768, 30 of 576, float32
 SLOPE = 0.25  # of a pass's time that twice the rows are first thought to cost
+ALIKE = 8  # rows, beyond which passes of a few more are taken for the same
 SURE = 3  # passes after which what was measured outweighs what is hoped
 PACE = 0.2  # share by which a pass moves what is known of those like it
 LONGER = 1.5  # times as long, beyond which it was something else that took the time
@@ -70,9 +43,7 @@ class Echo:
 
     def __init__(self, tokens: Iterable[int] = ()) -> None:
         self.tokens: list[int] = []
-        self.after: list[dict[int, int]] = [
-            {} for _ in range(LONGEST)
-        ]  # of runs of 1, 2 … tokens: the place after each, where it stood last
+        self.after: list[dict[int, int]] = [{} for _ in range(LONGEST)]  # of runs of 1, 2 … tokens: the place after the last of each
         self.place = -1  # of the token that is guessed next; -1 = nothing is
         self.length = 0  # of the run before it that is the same as now
         self.chance = list(PRIORS)
@@ -151,6 +122,7 @@ class Measured(Costs):
     def note(self, rows: int, seconds: float) -> None:
         """A pass was made; the first few tell the least it takes, later ones move that by degrees."""
         self.passes += 1
+        rows = alike(rows)
         count, known = self.counts.get(rows, 0), self.seconds.get(rows, seconds)
         new = min(known, seconds) if count < SURE else known + PACE * (min(seconds, LONGER * known) - known)
         self.seconds[rows], self.counts[rows], self.latest[rows] = new, count + 1, self.passes
@@ -160,6 +132,7 @@ class Measured(Costs):
 
     def of(self, rows: int) -> float:
         """Seconds of a pass, as measured, or as hoped by those of more and fewer rows."""
+        rows = alike(rows)
         if self.counts.get(rows, 0) >= SURE:
             return self.seconds[rows]
         return min(self.seconds.get(rows, float("inf")), self.hoped(rows))
@@ -173,6 +146,11 @@ class Measured(Costs):
             return (1 - share) * self.seconds[fewer] + share * self.seconds[more]
         near = fewer or more or 1
         return self.seconds.get(near, 1.0) * (1 + SLOPE * (rows / near - 1))
+
+
+def alike(rows: int) -> int:
+    """Beyond a few, rows up to the next multiple: passes of about as many take about as long."""
+    return rows if rows <= ALIKE else -(-rows // ALIKE) * ALIKE
 
 
 @dataclass(frozen=True)

@@ -340,6 +340,8 @@ def test_costs_are_those_that_were_measured() -> None:
         costs.note(4, 4.1)
     assert costs.of(4) == 4.1
     assert costs.of(3) == pytest.approx(1.1 + (4.1 - 1.1) * 2 / 3)
+    costs.note(17, 9.0)
+    assert costs.of(24) == costs.of(20) == 9.0
     for _ in range(1100):
         costs.note(1, 1.0)
     assert list(costs.seconds) == [1]  # what was measured long ago is tried again
