@@ -139,7 +139,7 @@ class Streams(Protocol):
 class Speaks(Protocol):
     """A task that streams token by token: many answers can be said beside each other, a step of the net for all of them."""
 
-    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Any:
+    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int, guessing: Any) -> Any:
         """Where they are said: `add` a prompt under the task's `config.generation`, `step` while `busy`, `cancel`; see `generating.slots`."""
         ...
 

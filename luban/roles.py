@@ -64,10 +64,13 @@ class Causal(Protocol):
 
     def __init__(self, config: Any, num_tokens: int, corpus: int = 0) -> None: ...
 
-    def hidden(self, tokens: Tensor, *, segments: Tensor | None = None, cache: Any = None, first: int = 0) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, *, segments: Tensor | None = None, cache: Any = None, first: int = 0, there: Tensor | None = None
+    ) -> Tensor:
         """(B, T) tokens -> (B, T, …) what `logits` reads; a token never depends on those after it, nor on another segment's.
 
-        With a cache the tokens go on from what its slots `first` … `first + B - 1` hold.
+        With a cache the tokens go on from what its slots `first` … `first + B - 1` hold. `there` (B, T) bool says which of them are no
+        padding, on the right: only these are answered, (1, N, …) row by row.
         """
         ...
 

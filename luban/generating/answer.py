@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from luban.errors import DataError
+from luban.generating.guessing import Echo
 from luban.generating.pieces import Pieces
 from luban.generating.settings import Generation
 from luban.messages import tr
@@ -40,6 +41,7 @@ class Answer:
     begins: list[int] = field(default_factory=list)  # the byte at which each token begins
     fed: int = 0  # bytes of all tokens
     told: int = 0  # tokens whose text was given out, and looked at
+    echo: Echo | None = None  # what is guessed of it
 
     def take(self) -> str:
         """The text since the last time."""

@@ -16,7 +16,8 @@ from luban.generating.grammar import Grammar, State
 from luban.tokenizing.tokenizer import Tokenizer
 
 KEPT = 512  # masks of one grammar
-MOST_STATES = 4096  # answers under way
+MOST_STATES = 1024  # of answers under way
+BACK = 32  # tokens of an answer that may turn out to be said otherwise: they were guessed
 
 
 @dataclass
@@ -63,9 +64,11 @@ class Constrained:
         if said not in self.states:
             if len(self.states) >= MOST_STATES:
                 self.states = {(): self.grammar.first}
-            before = self.states.pop(said[:-1], None) if said[:-1] else self.grammar.first
+            before = self.states.get(said[:-1])
             before = self.grammar.read(b"".join(self.spelt[token] for token in said[:-1])) if before is None else before
             self.states[said] = self.grammar.read(self.spelt[said[-1]], before)
+            if len(said) > BACK:
+                self.states.pop(said[:-BACK], None)
         return self.states[said]
 
     def mask(self, state: State) -> Tensor:

@@ -6,6 +6,7 @@ A sequences at work, T tokens of the longest new prompt, V tokens known.
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,27 +17,38 @@ from torch import Tensor
 
 from luban.generating.answer import Allowed, Answer, check_prompt
 from luban.generating.constrained import Constrained
+from luban.generating.guessing import Guessing, guesses_of
 from luban.generating.json_schema import grammar_of
 from luban.generating.pieces import Pieces
 from luban.generating.prefixes import Prefixes, shared
-from luban.generating.sampling import choose, draw, key_of_prompt
+from luban.generating.sampling import key_of_prompt
+from luban.generating.saying import say
 from luban.generating.settings import Generation
 from luban.tokenizing.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 4096  # read at once, padding included
 WORTH_WAITING = 32  # tokens that need not be read, for which a prompt lets another go first
 MOST_SCHEMAS = 16  # whose masks are kept
+PLAIN = Guessing()
 
 
 class Slots:
     """A net, its tokenizer and a cache; `add` prompts, then `step` until `busy` is over.
 
     `kept` sequences that ended stay in the cache, for prompts that begin alike. Prompts of which more than `part` tokens are new are read in parts of
-    so many, between the steps of others; 0 = at once.
+    so many, between the steps of others; 0 = at once. Several tokens of an answer are guessed and checked in one step where that pays, by `guessing`.
     """
 
     def __init__(
-        self, net: Any, tokenizer: Tokenizer, *, slots: int = 8, capacity: int | None = None, kept: int = 0, part: int = 0
+        self,
+        net: Any,
+        tokenizer: Tokenizer,
+        *,
+        slots: int = 8,
+        capacity: int | None = None,
+        kept: int = 0,
+        part: int = 0,
+        guessing: Guessing = PLAIN,
     ) -> None:
         self.net, self.tokenizer = net, tokenizer
         self.capacity = min(capacity or net.context, net.context)
@@ -48,6 +60,7 @@ class Slots:
         self.reading: Answer | None = None
         self.turn = False  # whether the last step read a part
         self.bounds: dict[str, Allowed] = {}
+        self.guessing = guessing
 
     @property
     def busy(self) -> bool:
@@ -109,12 +122,20 @@ class Slots:
         return bool(self.part) and len(answer.prompt) - self.known(answer)[1] > self.part
 
     def speak(self) -> list[Answer]:
-        """One more token of each."""
+        """One more token of each, and those after it that were guessed right."""
         moved = list(self.active)
-        last = torch.tensor([[answer.tokens[-1]] for answer in moved])
-        hidden = self.net.hidden(last.to(self.device), cache=self.cache)
-        self.cache.lengths[: len(moved)] += 1
-        self.say(moved, self.net.logits(hidden[:, -1]))
+        room = self.capacity - 1 - int(self.cache.lengths[: len(moved)].max())
+        guesses = guesses_of(moved, self.guessing, room)
+        begun = time.perf_counter()
+        counts = torch.tensor([len(guess) + 1 for guess in guesses])
+        there = torch.arange(int(counts.max())) < counts[:, None]  # (A, T)
+        tokens = torch.zeros(there.shape, dtype=torch.int64)
+        tokens[there] = torch.tensor([token for answer, guess in zip(moved, guesses, strict=True) for token in (answer.tokens[-1], *guess)])
+        ragged = {} if bool(there.all()) else {"there": there.to(self.device)}
+        hidden = self.net.hidden(tokens.to(self.device), cache=self.cache, **ragged)  # (A, T, …) or (1, N, …)
+        say(moved, guesses, self.net.logits(hidden.flatten(0, 1)), self.tokenizer, self.capacity)
+        self.cache.lengths[: len(moved)] = torch.tensor([len(answer.prompt) + len(answer.tokens) - 1 for answer in moved])
+        self.guessing.costs.note(int(counts.sum()), time.perf_counter() - begun)
         return moved
 
     @property
@@ -160,7 +181,7 @@ class Slots:
             self.begin(answer, len(self.active))
             self.active.append(self.waiting.popleft())
         new = self.active[first:]
-        self.say(new, self.read(new, first, self.capacity))
+        say(new, [[] for _ in new], self.read(new, first, self.capacity), self.tokenizer, self.capacity)
         return new
 
     def read(self, answers: list[Answer], first: int, most: int) -> Tensor:
@@ -185,29 +206,8 @@ class Slots:
         self.cache.clear(self.desk)
         self.active.append(answer)
         self.reading = None
-        self.say([answer], logits)
+        say([answer], [[]], logits, self.tokenizer, self.capacity)
         return [answer]
-
-    def say(self, answers: list[Answer], logits: Tensor) -> None:
-        """One more token of each, by (A, V) logits."""
-        logits = logits.float().cpu()
-        for row, answer in enumerate(answers):
-            if answer.allowed is not None and (allowed := answer.allowed(answer.tokens)) is not None:
-                logits[row, ~allowed] = -torch.inf
-        settings = [answer.settings for answer in answers]
-        seen = (
-            [torch.from_numpy(np.r_[answer.prompt, np.array(answer.tokens, np.int64)]) for answer in answers] if repeats(settings) else []
-        )
-        draws = [draw(answer.key, len(answer.tokens)) for answer in answers]
-        found = choose(logits, settings, seen or [logits] * len(answers), draws)
-        whole = logits.logsumexp(-1)
-        logs = logits.gather(-1, found[:, None])[:, 0] - whole
-        for row, answer in enumerate(answers):
-            if answer.top:
-                best = logits[row].topk(min(answer.top, logits.shape[1]))
-                answer.tops.append(list(zip(best.indices.tolist(), (best.values - whole[row]).tolist(), strict=True)))
-        for answer, token, log in zip(answers, found.tolist(), logs.tolist(), strict=True):
-            answer.append(token, log, self.tokenizer, self.capacity)
 
     def release(self) -> None:
         """Give the slots of those that ended to the last ones, so that those at work stand first."""
@@ -225,15 +225,12 @@ class Slots:
             self.active.pop()
 
 
-def repeats(settings: Sequence[Generation]) -> bool:
-    """Whether any answer looks at what was said."""
-    return any(one.repetition_penalty != 1 for one in settings)
-
-
-def generate(net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], settings: Generation, *, slots: int = 16) -> list[Answer]:
+def generate(
+    net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], settings: Generation, *, slots: int = 16, guessing: Guessing = PLAIN
+) -> list[Answer]:
     """All answers, in the order of the prompts."""
     longest = max((len(prompt) for prompt in prompts), default=0)
-    work = Slots(net, tokenizer, slots=max(1, min(slots, len(prompts))), capacity=longest + settings.max_tokens + 1)
+    work = Slots(net, tokenizer, slots=max(1, min(slots, len(prompts))), capacity=longest + settings.max_tokens + 1, guessing=guessing)
     order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))  # alike lengths are read together
     answers = {place: work.add(prompts[place], settings) for place in order}
     while work.busy:
@@ -241,9 +238,9 @@ def generate(net: Any, tokenizer: Tokenizer, prompts: Sequence[np.ndarray], sett
     return [answers[place] for place in range(len(prompts))]
 
 
-def stream(net: Any, tokenizer: Tokenizer, prompt: np.ndarray, settings: Generation) -> Iterator[Answer]:
-    """The answer after each token that brought text, and at its end."""
-    work = Slots(net, tokenizer, slots=1, capacity=len(prompt) + settings.max_tokens + 1)
+def stream(net: Any, tokenizer: Tokenizer, prompt: np.ndarray, settings: Generation, *, guessing: Guessing = PLAIN) -> Iterator[Answer]:
+    """The answer after each step that brought text, and at its end."""
+    work = Slots(net, tokenizer, slots=1, capacity=len(prompt) + settings.max_tokens + 1, guessing=guessing)
     answer = work.add(prompt, settings)
     while work.busy:
         work.step()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from luban import catalog, pretrained
 from luban.columns import Columns, Ragged
 from luban.errors import RecipeError
+from luban.generating.guessing import Guessing
 from luban.generating.slots import Answer, Slots, check_prompt, generate, stream
 from luban.language import decoders
 from luban.language.causal import nats_of, scores
@@ -172,9 +173,9 @@ class Speaking:
             for found in stream(net, self.tokenizer, row[:length].numpy(), self.config.generation):
                 yield pl.DataFrame({"row": [place], "text": [found.take()], "finish": [found.finish]})
 
-    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int) -> Slots:
+    def slots(self, net: nn.Module, *, slots: int, capacity: int, kept: int, part: int, guessing: Guessing) -> Slots:
         """Where many answers are said beside each other, `capacity` tokens each at most."""
-        return Slots(net, self.tokenizer, slots=slots, capacity=capacity, kept=kept, part=part)
+        return Slots(net, self.tokenizer, slots=slots, capacity=capacity, kept=kept, part=part, guessing=guessing)
 
     def whole_prompts(self, table: pl.DataFrame) -> list[np.ndarray]:
         """(P,) tokens of each row as a prompt, however long. Raises DataError L201."""

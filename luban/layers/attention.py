@@ -23,6 +23,7 @@ from luban.layers.rotary import Turn, rotate
 from luban.messages import tr
 
 MANY_KEYS = 256  # from which products of bfloat16 are worth it
+FEW = 32  # tokens that ask at once, up to which the heads of a group are rows of one product
 Asked = tuple[Tensor, Tensor]  # keys and values, each (B, K, S, E)
 
 
@@ -109,13 +110,15 @@ class Attention(nn.Module):
         k, v = self.asked(x, turn) if over is None else over
         if reading is not None:
             k, v = reading[0].extend(reading[1], k, v)
+            q = reading[0].apart(q)
             if mask is None:
                 mask, causal = reading[0].mask, reading[0].fresh
         if self.maps is not None:
             self.maps.append(weights(q, k, mask=mask, causal=causal, scaled=self.shape.scaled))
         dropout = self.shape.dropout if self.training else 0.0
         mixed = attend(q, k, v, mask=mask, causal=causal, dropout=dropout, scaled=self.shape.scaled)
-        return self.out(mixed.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H·E) -> (B, T, D)
+        mixed = mixed.transpose(1, 2)  # (B, T, H, E)
+        return self.out((mixed if reading is None else reading[0].together(mixed)).flatten(2))  # (B, T, H·E) -> (B, T, D)
 
     def asked(self, x: Tensor, turn: Turn | None = None) -> Asked:
         """(B, S, D) -> keys and values of its tokens, each (B, K, S, E)."""
@@ -143,13 +146,19 @@ def attend(
     groups, steps = q.shape[1] // k.shape[1], q.shape[2]
     causal = causal if steps > 1 else False  # never a symbol, over which a compiler would break the graph
     scale = None if scaled else 1.0
-    if groups > 1 and steps == 1 and (mask is None or mask.shape[1] == 1):
-        # one token asks: the heads of a group are the rows of one product, and no key is copied
-        grouped = q.reshape(q.shape[0], k.shape[1], groups, -1)  # (B, K, H/K, E)
+    if groups > 1 and (steps == 1 or few(steps, mask)) and (mask is None or mask.shape[1] == 1):
+        # the heads of a group are the rows of one product, and no key is copied
+        grouped = q.reshape(q.shape[0], k.shape[1], groups * steps, -1)  # (B, K, H/K·T, E)
+        mask = mask if mask is None or steps == 1 else mask.repeat(1, 1, groups, 1)
         mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         return mixed.reshape(q.shape)
     k, v = shared(k, groups), shared(v, groups)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
+
+
+def few(steps: int, mask: Tensor | None) -> bool:
+    """Whether a few tokens go on from many, each with a row of the mask: the next of an answer, and what is guessed after it."""
+    return not torch.is_grad_enabled() and mask is not None and steps <= FEW and mask.shape[2] == steps
 
 
 def slow_in_half(q: Tensor, k: Tensor) -> bool:

@@ -63,9 +63,12 @@ def blank(shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 class Reading:
-    """One forward pass over T new tokens of the slots `first` … `first + count - 1`: where they stand and what they may see."""
+    """One forward pass over T new tokens of the slots `first` … `first + count - 1`: where they stand and what they may see.
 
-    def __init__(self, cache: Cache, first: int, count: int, steps: int) -> None:
+    there: (A, T) bool, where slots have fewer new tokens than others: only the N that are there are computed, (1, N) of all slots in a row.
+    """
+
+    def __init__(self, cache: Cache, first: int, count: int, steps: int, there: Tensor | None = None) -> None:
         self.cache, self.first, self.count = cache, first, count
         before = cache.lengths[first : first + count]
         device = cache.keys[0].device
@@ -77,14 +80,28 @@ class Reading:
         self.mask: Tensor | None = None  # (A, 1, T, end) which keys each token sees; None = causal where fresh, else all
         if not self.fresh and not (level and steps == 1):
             self.mask = (torch.arange(self.end, device=device) <= self.places[..., None])[:, None]
+        self.there = there
+        if there is not None:
+            self.rows = there.nonzero()[:, 0].to(device)  # (N,) the slot of each token, from the first on
+            self.spread = (there.flatten().cumsum(0) - 1).clamp(min=0).view(there.shape).to(device)  # (A, T) which token stands there
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write (A, K, T, E) of the new tokens; all that was read so far, (A, K, end, E)."""
         last = self.first + self.count
         for kept, new in ((self.cache.keys[layer], keys), (self.cache.values[layer], values)):
-            if self.start is not None:
+            if self.there is not None:
+                kept[self.first + self.rows, :, self.places[self.there]] = new[0].transpose(0, 1)  # (N, K, E)
+            elif self.start is not None:
                 kept[self.first : last, :, self.start : self.end] = new
             else:
                 rows = torch.arange(self.first, last, device=kept.device)[:, None]
                 kept[rows, :, self.places] = new.transpose(1, 2)  # (A, T, K, E)
         return tuple(kept[self.first : last, :, : self.end] for kept in (self.cache.keys[layer], self.cache.values[layer]))  # type: ignore[return-value]
+
+    def together(self, x: Tensor) -> Tensor:
+        """(A, T, …) -> (1, N, …) those that are there; as it is, where all are."""
+        return x if self.there is None else x[self.there][None]
+
+    def apart(self, queries: Tensor) -> Tensor:
+        """(1, H, N, E) -> (A, H, T, E) each beside the others of its slot; as it is, where all are there."""
+        return queries if self.there is None else queries[0].transpose(0, 1)[self.spread].transpose(1, 2)

@@ -138,16 +138,19 @@ class Gpt(nn.Module):
         """(B, T) -> (B, T, V) logits of what follows each token; see `hidden`."""
         return self.logits(self.hidden(tokens, segments=segments, cache=cache, first=first))
 
-    def hidden(self, tokens: Tensor, *, segments: Tensor | None = None, cache: Cache | None = None, first: int = 0) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, *, segments: Tensor | None = None, cache: Cache | None = None, first: int = 0, there: Tensor | None = None
+    ) -> Tensor:
         """(B, T) -> (B, T, D), what the head reads.
 
         segments: (B, T) the document of each token; one document never sees another, and its places begin at 0.
         cache: the tokens go on from what the slots `first` … `first + B - 1` hold, and are kept; the caller then moves `cache.lengths` on.
+        there: (B, T) bool, of tokens with a cache: the others are padding, and only these are computed, (1, N, D) row by row.
         """
         steps, reading, mask = tokens.shape[1], None, None
         if cache is not None:
-            reading = Reading(cache, first, len(tokens), steps)
-            places = reading.places
+            reading = Reading(cache, first, len(tokens), steps, there)
+            tokens, places = reading.together(tokens), reading.together(reading.places)
         elif segments is not None and bool((segments[:, 1:] != segments[:, :-1]).any()):
             places, mask = apart(segments)
         else:

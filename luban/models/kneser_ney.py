@@ -57,11 +57,14 @@ class KneserNey(nn.Module):
         self.register_buffer("tokens", torch.zeros(room, dtype=torch.int32))
         self.register_buffer("shares", torch.zeros(room))
 
-    def hidden(self, tokens: Tensor, *, segments: Tensor | None = None, cache: Any = None, first: int = 0) -> Tensor:
+    def hidden(
+        self, tokens: Tensor, *, segments: Tensor | None = None, cache: Any = None, first: int = 0, there: Tensor | None = None
+    ) -> Tensor:
         """(B, T) -> (B, T, N - 1) the tokens each place knows, the latest last, UNKNOWN where there are none."""
         reach, steps = self.config.order - 1, tokens.shape[1]
         if cache is not None:
-            return cache.read(tokens, first, reach)
+            found = cache.read(tokens, first, reach)
+            return found if there is None else found[there][None]
         before = torch.arange(steps)[:, None] + torch.arange(1 - reach, 1)  # (T, N - 1) places
         known = tokens[:, before.clamp(min=0).to(tokens.device)]  # (B, T, N - 1)
         seen = (before >= 0).to(tokens.device)

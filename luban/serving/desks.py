@@ -15,6 +15,7 @@ from luban.capabilities import Speaks
 from luban.draw import Draw
 from luban.errors import LubanError
 from luban.generating.crowds import for_crowds
+from luban.generating.guessing import FEW, Guessing, Measured
 from luban.messages import said
 from luban.schema import validate
 from luban.serving import problems
@@ -81,8 +82,9 @@ class Beside:
         self.task, self.limits = model.task, limits
         self.capacity = min(model.net.context, limits.prompt_tokens + limits.tokens)  # type: ignore[type-var,operator]
         rooms = {"slots": limits.streams, "kept": limits.prefixes, "part": limits.part_tokens}
-        net = for_crowds(model.net, limits.streams, limits.layout_bytes)
-        self.slots = model.task.slots(net, capacity=self.capacity, **rooms)
+        guessing = Guessing(limits.guesses, Measured())
+        net = for_crowds(model.net, max(limits.streams, min(limits.guesses + 1, FEW)), limits.layout_bytes)
+        self.slots = model.task.slots(net, capacity=self.capacity, **rooms, guessing=guessing)
         self.answers: dict[int, Any] = {}
         self.told: dict[int, int] = {}  # tokens counted so far
         self.logs: dict[int, int | None] = {}

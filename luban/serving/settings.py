@@ -72,6 +72,8 @@ class Limits:
     """Tokens of a prompt read at once; longer ones are read in parts, between the steps of others."""
     layout_bytes: Annotated[int, Ge(0)] = 1_000_000_000
     """Bytes that a second layout of a language model's weights may take, which answers beside each other are said quicker by; 0 = none."""
+    guesses: Annotated[int, Ge(0), Le(15)] = 15
+    """Tokens of an answer that are guessed at most, from its prompt and what was said, and checked in one step where that pays; answers stay the same. 0 = none."""
     speak_s: Seconds = 600.0
     """Seconds within which a generated answer ends; its first piece comes within `answer_s`."""
     drain_s: Seconds = 30.0

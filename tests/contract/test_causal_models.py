@@ -101,6 +101,19 @@ def test_tokens_one_by_one_are_as_all_at_once(model: str) -> None:
         cache.lengths[:3] += 1
 
 
+@every
+def test_some_tokens_of_each_are_as_all_at_once(model: str) -> None:
+    tokens, whole, cache = text().tokens[:3], said(model, text().tokens[:3]), ready(model).cache(5, STEPS)
+    said(model, tokens[:, :6], cache=cache, first=1)
+    known, counts = torch.tensor([6, 2, 4]), torch.tensor([1, 4, 3])
+    cache.lengths[1:4] = known
+    there = torch.arange(4) < counts[:, None]
+    places = (known[:, None] + torch.arange(4)).clamp(max=STEPS - 1)
+    found = said(model, tokens.gather(1, places).where(there, 0), cache=cache, first=1, there=there)
+    wanted = torch.cat([whole[row, begin : begin + count] for row, (begin, count) in enumerate(zip(known, counts, strict=True))])
+    torch.testing.assert_close(found, wanted[None], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("model", [name for name in MODELS if hasattr(catalog.load("models", name), "solve")])
 def test_a_solved_model_learns_what_follows_and_has_nothing_to_train(model: str) -> None:
     batch, net = text(), ready(model)

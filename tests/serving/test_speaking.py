@@ -18,8 +18,10 @@ import torch
 from running import Running
 from untrained import LIMITS, alone, made, metric
 
+from luban.generating.guessing import Costs
 from luban.generating.settings import Generation
 from luban.generating.slots import generate
+from luban.serving import desks
 from luban.serving.desks import Piece, Wish
 from luban.serving.problems import RequestError
 from luban.serving.settings import Limits
@@ -209,6 +211,35 @@ def test_the_line_is_bounded_and_newcomers_join_between_steps(pair: tuple[Any, A
     assert under_way < 140  # they had ended before the long one had
     assert last.finish in ("length", "stop")
     assert count == 0
+
+
+class Free(Costs):
+    """As if rows cost nothing: all is guessed that can be."""
+
+    def of(self, rows: int) -> float:
+        return 1.0
+
+
+def test_guessed_tokens_come_in_fewer_pieces_with_all_their_words(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desks, "Measured", Free)
+
+    async def script(speaker: Speaker) -> list[Piece]:
+        asked = dataclasses.replace(wish("The cat sees the cat", max_tokens=120, temperature=0), likeliest=2)
+        saying, found = speaker.begin(model_of(pair), asked), []
+        while not found or not found[-1].finish:
+            found.append((await saying.heard())[1])
+        speaker.end(saying)
+        return found
+
+    plain, guessed = (run(dataclasses.replace(LIMITS, guesses=guesses), script) for guesses in (0, 15))
+    assert len(guessed) < 0.75 * len(plain)
+    assert "".join(one.text for one in guessed) == "".join(one.text for one in plain)
+    assert sum(one.tokens for one in guessed) == sum(one.tokens for one in plain)
+    words, wanted = ([word for one in pieces for word in one.words] for pieces in (guessed, plain))
+    assert [(word.data, [data for data, _ in word.others]) for word in words] == [
+        (word.data, [data for data, _ in word.others]) for word in wanted
+    ]
+    assert [word.log for word in words] == pytest.approx([word.log for word in wanted], abs=1e-4)
 
 
 def test_whose_time_is_over_leaves_the_batch(pair: tuple[Any, Any]) -> None:
