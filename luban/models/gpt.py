@@ -20,6 +20,7 @@ from luban.layers.dense import Share, Width
 from luban.layers.feed_forward import FeedForward, Nonlinearity, begin_at_zero, hidden_of
 from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Stretch, Turn, frequencies, turn
+from luban.layers.value_embeddings import Reach, ValueEmbedding, layers_of
 from luban.messages import tr
 
 ROLE, TAKES = "causal", ("text",)
@@ -81,6 +82,10 @@ class Gpt(nn.Module):
         """Share of values dropped from the token vectors and after each sublayer."""
 
         def __post_init__(self) -> None:
+        value_embeddings: Reach = "none"
+        """Layers whose values get a vector of each token's own: `all`, or every other one up to the last (`alternate`). Each such layer has a
+        table of as many rows as there are tokens, which is little for characters. No other family's checkpoint can hold it, and in trainings of
+        minutes it gains nothing that shows."""
             """Raises RecipeError L118 for heads that do not divide, ValueError for a head that cannot be turned."""
             if self.positions == "rotary" and self.attention.size % 2:
                 raise ValueError(tr("rotary positions need heads of an even width, not {n}", n=self.attention.size))
@@ -110,6 +115,8 @@ class Gpt(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.initialise()
 
+        shape, own = config.attention, layers_of(config.value_embeddings, config.layers)
+        self.values = nn.ModuleDict({str(layer): ValueEmbedding(num_tokens, shape.num_kv_heads, shape.size) for layer in own})
     @property
     def context(self) -> int:
         """Tokens seen at once."""
@@ -117,7 +124,8 @@ class Gpt(nn.Module):
 
     def lower(self, depth: int) -> list[nn.Module]:
         """The tables and the first blocks."""
-        return [self.embed, *([] if self.places is None else [self.places]), *self.blocks[:depth]]
+        values = [table for layer, table in self.values.items() if int(layer) < depth]
+        return [self.embed, *([] if self.places is None else [self.places]), *values, *self.blocks[:depth]]
 
     def initialise(self) -> None:
         """Normal of deviation 0.02; projections back to the stream at 0, or smaller with depth (Radford et al. 2019, section 2.3)."""
@@ -155,7 +163,8 @@ class Gpt(nn.Module):
         x = self.embed(tokens) if self.places is None else self.embed(tokens) + self.places(places)
         x, turned = self.dropout(x), self.turn(places, x)
         for number, block in enumerate(self.blocks):
-            x = block(x, mask, turned, None if reading is None else (reading, number))
+            own = self.values[str(number)](tokens) if str(number) in self.values else None  # (B, T, K, E)
+            x = block(x, mask, turned, None if reading is None else (reading, number), own)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -187,9 +196,11 @@ class Block(nn.Module):
         self.feed = FeedForward(config.width, hidden, activation=config.activation, bias=config.bias in ("feed", "all"))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, turned: Turn | None, reading: tuple[Reading, int] | None) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        found = self.attention(self.attention_norm(x), mask=mask, causal=mask is None, turn=turned, reading=reading)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, turned: Turn | None, reading: tuple[Reading, int] | None, own: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). own: (B, T, K, E) is added to the values."""
+        found = self.attention(self.attention_norm(x), mask=mask, causal=mask is None, turn=turned, reading=reading, own=own)
         x = x + self.dropout(found)
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
