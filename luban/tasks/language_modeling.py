@@ -71,7 +71,11 @@ class LanguageModeling(Speaking):
         architecture: dict[str, Any] | None
 
     split = Split(by="random")
-    traits = Traits(reading={"text": "file"}, asking={"text": "line"})  # a line of a file of prompts is a prompt
+    traits = Traits(
+        reading={"text": "file"},
+        asking={"text": "line"},  # a line of a file of prompts is a prompt
+        of_answers=("generation",),
+    )
     metrics = ("bits_per_byte", "nats_per_token", "perplexity")
 
     @staticmethod

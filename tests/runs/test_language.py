@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import luban
+from luban.cli.main import run as cli
 from luban.errors import DataError, RecipeError
 from luban.recipe import parse
 
@@ -60,6 +62,24 @@ def test_the_bundle_goes_on_from_a_prompt(run: Any) -> None:
     assert model.predict([{"text": "On day 7 the c"}])[0]["text"] == other["text"]
     with pytest.raises(DataError, match="L271"):
         model.predict([{"text": "long " * 99}])
+
+
+def test_settings_of_generation_may_change_with_each_question(run: Any) -> None:
+    model, rows = luban.load(run.bundle), [{"text": "On day 7 the c"}]
+    assert model.predict(rows, generation={"max_tokens": 3})[0]["tokens"] <= 3
+    assert model.predict(rows, generation={"temperature": 0})[0]["text"] == model.predict(rows)[0]["text"], "so the recipe has it"
+    drawn = {model.predict(rows, generation={"temperature": 9.0, "seed": seed})[0]["text"] for seed in range(4)}
+    assert len(drawn) > 1
+    with pytest.raises(RecipeError, match="L105"):
+        model.predict(rows, generation={"temperature": -1})
+    with pytest.raises(RecipeError, match="L104"):
+        model.predict(rows, tokenizer="bpe")
+
+
+def test_settings_are_set_on_the_command_line(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", str(run.bundle), "--text", "On day 7 the c", "--json", "--set", "generation.max_tokens=2"]
+    assert cli([*command, "--set", "generation.temperature=0"], False) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tokens"] <= 2
 
 
 def test_a_faster_copy_says_what_it_costs(run: Any, caplog: pytest.LogCaptureFixture) -> None:
