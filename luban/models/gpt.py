@@ -74,8 +74,8 @@ class Gpt(nn.Module):
         """Which linear layers have biases: `qkv` as Qwen2, `all` as GPT-2."""
         qk_norm: bool = True
         """Norm each head's queries and keys: steadier at high learning rates."""
-        tied: bool = True
-        """The head is the table of token vectors."""
+        tied: bool = False
+        """The head is the table of token vectors: fewer weights, of large vocabularies many fewer, and a higher loss."""
         zero_init: bool = True
         """Projections back to the stream begin at 0."""
         dropout: Share = 0.0

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import luban
+from luban.bundle import format as layout
+from luban.bundle.migrations import migrate
 from luban.cli.main import run as cli
-from luban.errors import DataError, RecipeError
+from luban.errors import BundleError, DataError, RecipeError
 from luban.recipe import parse
 
 TALE = "".join(f"第{n}天，小猫看见大树。 On day {n} the cat sees the tree.\n" for n in range(150))
@@ -62,6 +64,30 @@ def test_the_bundle_goes_on_from_a_prompt(run: Any) -> None:
     assert model.predict([{"text": "On day 7 the c"}])[0]["text"] == other["text"]
     with pytest.raises(DataError, match="L271"):
         model.predict([{"text": "long " * 99}])
+
+
+def test_a_bundle_of_the_third_format_has_the_table_of_tokens_as_its_head(tmp_path: Path) -> None:
+    model = {"kind": "gpt", "size": "tiny", "tied": True}
+    asked = recipe(tmp_path, model=model, training={"steps": 3, "threads": 1}, evaluation={"baselines": False, "draws": 20})
+    bundle = luban.train(asked, folder=tmp_path / "run").bundle
+    said = luban.load(bundle).predict([{"text": "On day 7 the c"}])
+    description = json.loads((bundle / "luban.json").read_text(encoding="utf-8"))
+    del description["recipe"]["model"]["tied"]
+    layout.write_json(bundle / "luban.json", description | {"format": 3})
+    layout.sign(bundle, 3)
+    old = luban.load(bundle)
+    assert old.net.head is None
+    assert old.predict([{"text": "On day 7 the c"}]) == said
+    layout.write_json(bundle / "luban.json", description | {"format": 4})
+    layout.sign(bundle)
+    with pytest.raises(BundleError, match="L407"):
+        luban.load(bundle)
+
+
+@pytest.mark.parametrize("model", [{"kind": "kneser_ney"}, {"kind": "gpt", "pretrained": "x"}, {"kind": "gpt", "tied": False}])
+def test_other_models_of_the_third_format_are_as_they_were(model: dict[str, Any]) -> None:
+    parts = {"luban.json": {"task": "chat", "recipe": {"task": {"kind": "chat"}, "model": model}}, "state.json": None}
+    assert migrate(parts, 3) == parts
 
 
 def test_settings_of_generation_may_change_with_each_question(run: Any) -> None:
