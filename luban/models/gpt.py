@@ -26,9 +26,13 @@ from luban.messages import tr
 ROLE, TAKES = "causal", ("text",)
 SIZES = {
     "tiny": {"width": 64, "layers": 2, "heads": 2, "context": 64},
+    "mini": {"width": 128, "layers": 3, "heads": 4, "context": 256},
     "small": {"width": 192, "layers": 4, "heads": 6, "context": 256},
+    "medium": {"width": 256, "layers": 6, "heads": 8, "context": 256},
     "base": {"width": 384, "layers": 6, "heads": 6, "context": 256},
+    "large": {"width": 768, "layers": 12, "heads": 12, "context": 256},
 }
+MUON_RATE = 0.01  # at the width of `small`; wider matrices take smaller steps, so that what a step changes of their answers stays the same
 Layers = Annotated[int, Gt(0), Le(512)]
 Heads = Annotated[int, Gt(0), Le(1024)]
 Given = Annotated[int, Ge(0), Le(1_048_576)]
@@ -78,14 +82,14 @@ class Gpt(nn.Module):
         """The head is the table of token vectors: fewer weights, of large vocabularies many fewer, and a higher loss."""
         zero_init: bool = True
         """Projections back to the stream begin at 0."""
-        dropout: Share = 0.0
-        """Share of values dropped from the token vectors and after each sublayer."""
-
-        def __post_init__(self) -> None:
         value_embeddings: Reach = "none"
         """Layers whose values get a vector of each token's own: `all`, or every other one up to the last (`alternate`). Each such layer has a
         table of as many rows as there are tokens, which is little for characters. No other family's checkpoint can hold it, and in trainings of
         minutes it gains nothing that shows."""
+        dropout: Share = 0.0
+        """Share of values dropped from the token vectors and after each sublayer."""
+
+        def __post_init__(self) -> None:
             """Raises RecipeError L118 for heads that do not divide, ValueError for a head that cannot be turned."""
             if self.positions == "rotary" and self.attention.size % 2:
                 raise ValueError(tr("rotary positions need heads of an even width, not {n}", n=self.attention.size))
@@ -107,16 +111,17 @@ class Gpt(nn.Module):
     def __init__(self, config: Gpt.Config, num_tokens: int, corpus: int = 0) -> None:
         super().__init__()
         self.config, self.num_tokens = config, num_tokens
+        self.muon_rate: float | None = MUON_RATE * (SIZES["small"]["width"] / config.width) ** 0.5
         self.embed = nn.Embedding(num_tokens, config.width)
         self.places = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        shape, own = config.attention, layers_of(config.value_embeddings, config.layers)
+        self.values = nn.ModuleDict({str(layer): ValueEmbedding(num_tokens, shape.num_kv_heads, shape.size) for layer in own})
         self.norm = norm(config.norm, config.width, config.norm_eps)
         self.head = None if config.tied else nn.Linear(config.width, num_tokens, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.initialise()
 
-        shape, own = config.attention, layers_of(config.value_embeddings, config.layers)
-        self.values = nn.ModuleDict({str(layer): ValueEmbedding(num_tokens, shape.num_kv_heads, shape.size) for layer in own})
     @property
     def context(self) -> int:
         """Tokens seen at once."""

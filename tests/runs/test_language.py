@@ -66,6 +66,17 @@ def test_the_bundle_goes_on_from_a_prompt(run: Any) -> None:
         model.predict([{"text": "long " * 99}])
 
 
+def test_a_budget_alone_decides_the_network(tmp_path: Path) -> None:
+    asked = recipe(tmp_path, model="gpt", training={"budget": "9 s", "threads": 1}, evaluation={"baselines": False, "draws": 20})
+    run = luban.train(asked, folder=tmp_path / "run")
+    tried = run.report["size"]["tried"]
+    assert run.recipe.model["size"] == run.report["size"]["size"] == min(tried, key=lambda one: one["left"])["size"]
+    assert (run.recipe.training.optimizer, run.recipe.training.schedule) == ("muon", "linear")
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "left to learn" in page
+    assert "by the law of scaling" in page
+
+
 def test_a_bundle_of_the_third_format_has_the_table_of_tokens_as_its_head(tmp_path: Path) -> None:
     model = {"kind": "gpt", "size": "tiny", "tied": True}
     asked = recipe(tmp_path, model=model, training={"steps": 3, "threads": 1}, evaluation={"baselines": False, "draws": 20})
