@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -163,7 +164,8 @@ def test_maps_are_what_was_attended_to() -> None:
 def test_value_embeddings_by_hand() -> None:
     """v = W x + g·e[token] in every other layer up to the last, mixed by the layer's own map, head by head."""
     torch.manual_seed(1)
-    made = Gpt(Gpt.Config(width=24, layers=3, heads=6, kv_heads=3, context=9, value_embeddings="alternate", zero_init=False), 37).eval()
+    config = Gpt.Config(width=24, layers=3, heads=6, kv_heads=3, context=9, value_embeddings="alternate", zero_init=False)
+    made: Any = Gpt(config, 37).eval()
     assert list(made.values) == ["0", "2"]
     with torch.no_grad():
         for parameter in made.values.parameters():
@@ -189,7 +191,7 @@ def test_value_embeddings_by_hand() -> None:
 
 def test_value_embeddings_learn_for_the_tokens_that_are_read_and_begin_close_to_nothing() -> None:
     torch.manual_seed(0)
-    made = Gpt(Gpt.Config(width=24, layers=2, heads=3, context=9, value_embeddings="all", zero_init=False), 37)
+    made: Any = Gpt(Gpt.Config(width=24, layers=2, heads=3, context=9, value_embeddings="all", zero_init=False), 37)
     tokens = torch.tensor([[3, 5, 3, 8]])
     with torch.no_grad():
         with_them = made(tokens)
