@@ -26,7 +26,7 @@ from luban.training.budget import RESERVE, RESERVE_S, batch_size_of
 from luban.training.settings import Training
 
 ENOUGH = 4.0  # passes over the rows, or as many as the architecture wants if those are fewer
-FEWEST_STEPS = 200  # in which a network is annealed; batches are halved to come to them
+FEWEST_STEPS, OF_LONG_ROWS = 200, 1000  # in which a network is annealed; batches are halved to come to them
 SMALLEST_BATCH, FEWEST_TOKENS = 16, 2048  # rows; tokens of a batch, where rows are so long that fewer of them suffice
 TRAINING = 0.85  # share of what is left of a budget that the network is trained in; baselines and validations take the rest
 ALLOWED, LEAST_S, MOST_S = 0.01, 0.3, 3.0  # share of a budget that the steps of one size may take, and its bounds
@@ -116,22 +116,26 @@ def attempt(task: Any, size: str, train: Columns, settings: Training, trained: f
 def smaller_batch(
     task: Any, chosen: Tried, train: Columns, settings: Training, trained: float, patience: float, scale: float
 ) -> int | None:
-    """Half the batch, and half again, while a training has too few steps and halves are not slower a row; None = the usual one.
-
-    Where rows are long, a row takes as long in a small batch: then nothing is tried.
-    """
+    """Half the batch, and half again, while a training has too few steps and halves are not slower a row; None = the usual one."""
     if settings.batch_size is not None or settings.optimizer == "gd" or not chosen.fits:
         return None
-    best, until, least = chosen, time.perf_counter() + 2 * patience, smallest_batch(train)
+    if (least := smallest_batch(train)) < SMALLEST_BATCH:
+        return of_long_rows(chosen, trained, least)
+    best, until = chosen, time.perf_counter() + 2 * patience
     while trained / max(best.step_seconds, 1e-9) < FEWEST_STEPS and best.batch_size // 2 >= least and time.perf_counter() < until:
-        if least < SMALLEST_BATCH:
-            best = replace(best, batch_size=best.batch_size // 2, step_seconds=best.step_seconds / 2)
-            continue
         halved = attempt(task, chosen.size, train, replace(settings, batch_size=best.batch_size // 2), trained, patience, scale)
         if not halved.fits or halved.passes < 0.8 * best.passes:
             break
         best = halved
     return None if best is chosen else best.batch_size
+
+
+def of_long_rows(chosen: Tried, trained: float, least: int) -> int | None:
+    """The same of rows of so many tokens that each takes as long in a small batch: nothing need be tried."""
+    rows, step_s = chosen.batch_size, chosen.step_seconds
+    while trained / max(step_s, 1e-9) < OF_LONG_ROWS and rows // 2 >= least:
+        rows, step_s = rows // 2, step_s / 2
+    return None if rows == chosen.batch_size else rows
 
 
 def smallest_batch(train: Columns) -> int:

@@ -147,6 +147,14 @@ def test_little_time_goes_to_few_weights_and_much_to_many(
     assert sizing.choose_size(recipe, made, whole_s=trained_s, left_s=trained_s).size in sizes
 
 
+@pytest.mark.parametrize(("trained_s", "rows"), [(10.0, 8), (60.0, 16), (130.0, None)])
+def test_batches_of_long_rows_are_halved_for_a_thousand_steps(trained_s: float, rows: int | None, told: tuple[Any, Any]) -> None:
+    """A step of 32 rows takes 0.1 s: 600 in a minute, 1,200 of half the rows, and in ten seconds never so many."""
+    recipe, made = told
+    tried = Tried("small", 1, 32, 0.1, 1.0, 4.0, True, 1.0)
+    assert sizing.smaller_batch(made.task, tried, made.examples["train"], recipe.training, trained_s, 0.0, 1.0) == rows
+
+
 def test_steps_of_a_language_model_are_measured(told: tuple[Any, Any]) -> None:
     recipe, made = told
     assert sizing.is_open(recipe), "a budget and no word of a size"
