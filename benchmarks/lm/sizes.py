@@ -76,7 +76,9 @@ def blocks(run: Any, path: Path) -> Columns:
     rows = model.task.encode(read(path.name, Reading(text="file"), base=path.parent).table)
     marks = marks_of(model.task, model.net, model.task.arrange(rows, np.ones(len(rows), bool)))
     each = max(1, BLOCK // model.task.context)
-    data: dict[str, Any] = {name: np.add.reduceat(np.asarray(marks[name]), np.arange(0, len(marks), each)) for name in ("nats", "tokens", "bytes")}
+    data: dict[str, Any] = {
+        name: np.add.reduceat(np.asarray(marks[name]), np.arange(0, len(marks), each)) for name in ("nats", "tokens", "bytes")
+    }
     return Columns(data, np.arange(len(data["nats"])))
 
 
