@@ -1,7 +1,7 @@
 """What a network of so many weights has still to learn after so many tokens: by it a budget decides a size.
 
 N weights, D tokens seen, U of them different. Hoffmann et al. 2022, eq. 2, without its constant: A/N^α + B/D^β; of tokens that come again each is
-worth less than before, D' = U + U·R·(1 - exp(-(D/U - 1)/R)) (Muennighoff et al. 2023, eq. 5).
+worth less than before, D' = U + U·R·(1 - exp(-(D/U - 1)/R)) (Muennighoff et al. 2023, section 3).
 """
 
 from __future__ import annotations

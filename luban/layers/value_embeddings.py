@@ -1,7 +1,7 @@
 """Value embeddings: beside what attention reads from the stream, a vector of its own for each token goes into the values.
 
-B batch, T tokens, V tokens known, K heads of values, E width of a head. Zhou et al. 2024, "Value residual learning", eq. 5, whose values of the first
-layer are mixed into those of later ones; here, as in modded-nanogpt (Jordan et al. 2024), by a table of each layer: v ← W x + g·e[token].
+B batch, T tokens, V tokens known, K heads of values, E width of a head. Zhou et al. 2024, "Value residual learning", mix the values of the first layer
+into those of later ones; here, as in modded-nanogpt (Jordan et al. 2024), a table of each layer stands for them: v ← W x + g·e[token].
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ class LanguageModeling(Speaking):
         reading={"text": "file"},
         asking={"text": "line"},  # a line of a file of prompts is a prompt
         training={"optimizer": "muon", "schedule": "linear"},
+        # Hoffmann et al. 2022, table A3, divided by 14: characters, and what Muon does with few tokens; only the ratio of A and B decides a size
         scaling=Scaling(of_weights=29.0, by_weights=0.34, of_tokens=29.0, by_tokens=0.28),
         of_answers=("generation",),
     )
