@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from luban import debian_faq, paired_examples
+from luban import debian_faq, paired_examples, poems
 from luban.errors import DataError, MachineError, RecipeError, say
 from luban.files import write_whole
 from luban.messages import tr
@@ -65,6 +65,7 @@ def names() -> dict[str, str]:
         "en-de": tr("31,000 pairs of English and German (translation; fetched by apt, 20 MB)"),
         "synopses": tr("57,000 descriptions of programs, each in one line (summarization; fetched by apt, 20 MB)"),
         "echo": tr("20,200 sequences to be copied (text to text; made here)"),
+        "poems-zh": tr("51,000 poems of the Tang (language model; fetched by npm, 85 MB)"),
         "digits": tr("1,797 handwritten digits (images)"),
         "iris": tr("150 flowers of three species (numbers)"),
         "wine": tr("178 wines of three growers (numbers)"),
@@ -425,6 +426,7 @@ EXAMPLES = {
     "en-de": Example(paired_examples.segments("de"), paired_examples.segments_recipe("de", "German")),
     "synopses": Example(paired_examples.synopses, paired_examples.SYNOPSES_RECIPE),
     "echo": Example(paired_examples.echo, paired_examples.ECHO_RECIPE, "100.0"),
+    "poems-zh": Example(poems.write, poems.RECIPE, "2.305"),
     "digits": Example(digits, DIGITS_RECIPE, "0.994"),
     "iris": Example(from_sklearn("iris", "iris.csv", "species"), IRIS_RECIPE, "0.960"),
     "wine": Example(from_sklearn("wine", "wine.csv", "cultivar"), WINE_RECIPE, "0.972"),

@@ -143,6 +143,7 @@ def prepare(net: nn.Module, how: Adapting) -> None:
         for part in net.lower(how.freeze):  # type: ignore[operator]
             part.requires_grad_(False)
     net.learning_rate, net.epochs = RATE.get(how.adapt or "full", RATE["full"]), EPOCHS  # type: ignore[assignment]
+    net.muon_rate = None  # type: ignore[assignment]  # what a net asks for that knows nothing yet
 
 
 def check_depth(net: nn.Module, depth: int) -> None:

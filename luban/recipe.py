@@ -24,7 +24,7 @@ from luban.files import write_whole
 from luban.memory import bytes_of
 from luban.messages import tr
 from luban.schema import as_dict, validate
-from luban.task import traits_of
+from luban.task import Traits, traits_of
 from luban.training.budget import check_budget
 from luban.training.settings import Training
 
@@ -107,9 +107,12 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
                 fix=tr("write it down: {example}", example='task = "classification"' if key == "task" else 'data = "file.csv"'),
             )
     task, model, inputs = sections(raw, where)
-    usual = {"reading": dict(traits_of(catalog.load("tasks", task["kind"])).reading)}  # what the task's data looks like
+    traits = traits_of(catalog.load("tasks", task["kind"]))
+    usual = {"reading": dict(traits.reading), "training": usual_training(traits, model, raw.get("training", {}))}
     given = {key: completed(raw.get(key, {}), usual.get(key, {})) for key in SECTIONS}
     parts = {key: validate(config, given[key], where=f"{where}: {key}") for key, config in SECTIONS.items()}
+    if traits.scaling is not None and parts["training"].budget is not None and is_bare(raw.get("model", "auto")):
+        model = model | {"size": AUTO_SIZE}
     recipe = Recipe(
         task=task, data=raw["data"], target=raw.get("target"), inputs=inputs, model=model, base=base, name=name, file=file, **parts
     )
@@ -126,6 +129,18 @@ def parse(raw: dict[str, Any], *, base: Path = Path(), name: str = "recipe", fil
 def completed(section: Any, usual: dict[str, Any]) -> Any:
     """The section with what is usual where it says nothing; what is no table is left for validation to refuse."""
     return usual | section if isinstance(section, dict) else section
+
+
+def usual_training(traits: Traits, model: dict[str, Any], stated: Any) -> dict[str, Any]:
+    """How the task's networks learn best from nothing, where the recipe says nothing of that."""
+    usual = dict(traits.training)
+    silent = isinstance(stated, dict) and not {*stated} & {*usual, "learning_rate"}
+    return usual if silent and not model.get("pretrained") else {}
+
+
+def is_bare(model: Any) -> bool:
+    """Whether a section of a model says nothing of how large it is."""
+    return isinstance(model, str) or not {*model} - {"kind"}
 
 
 def sections(raw: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:

@@ -10,6 +10,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from luban.scaling import Scaling
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -58,6 +60,10 @@ class Traits:
 
     reading: Mapping[str, Any] = field(default_factory=dict)  # [reading] as its data usually is
     asking: Mapping[str, Any] = field(default_factory=dict)  # the same of files that are only to be answered
+    training: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # [training] as its networks learn best from nothing, where it says nothing of that
+    scaling: Scaling | None = None  # by which a budget decides the size of its network; None = by passes over the rows
     of_answers: tuple[str, ...] = ()  # settings that may be given anew with each question
     of_networks: tuple[str, ...] = ()  # settings that a solved model has no use for
     trains_whole: bool = False  # a pretrained model is never only read from

@@ -22,7 +22,7 @@ from luban.errors import BundleError
 from luban.files import digest, digest_beside
 from luban.messages import tr
 
-FORMAT = 3
+FORMAT = 4
 REQUIRED = ("luban.json", "state.json", "weights.safetensors", "golden.jsonl")
 OPTIONAL = ("report.json", "card.md", "tokenizers.json", "fingerprint.json")
 MANIFEST, WEIGHTS = "MANIFEST.json", "weights.safetensors"

@@ -3,6 +3,7 @@
 1 · 2026: the first
 2 · 2026: tokenizers stand in tokenizers.json instead of as text within state.json; fingerprint.json
 3 · 2026: weights of layers may be whole numbers of 8 bits and their scales; a column of languages stands in the signature
+4 · 2026: the head of a decoder is a matrix of its own where nothing is said of it
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from luban.kinds.text import MOST_TOKENS
 from luban.messages import tr
 
 Parts = dict[str, Any]  # file name -> its value
+SPEAKERS = ("language_modeling", "chat")
 
 
 def migrate(parts: Parts, number: int) -> Parts:
@@ -42,7 +44,20 @@ def languages_asked(parts: Parts) -> Parts:
     return parts | {"luban.json": description | {"signature": asked}}
 
 
-STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart, languages_asked)
+def heads_stated(parts: Parts) -> Parts:
+    """3 -> 4."""
+    description = parts["luban.json"]
+    section = description["recipe"].get("model")
+    own = (
+        isinstance(section, dict) and section.get("kind") in ("auto", "gpt") and not section.get("pretrained")
+    )  # a checkpoint states its head
+    if description["task"] not in SPEAKERS or not own:
+        return parts
+    recipe = description["recipe"] | {"model": {"tied": True} | section}
+    return parts | {"luban.json": description | {"recipe": recipe}}
+
+
+STEPS: tuple[Callable[[Parts], Parts], ...] = (tokenizers_apart, languages_asked, heads_stated)
 
 
 def take_tokenizers(state: Any) -> tuple[Any, dict[str, Any]]:

@@ -62,6 +62,7 @@ def gpt2_values(settings: Mapping[str, Any]) -> dict[str, Any]:
         "qk_norm": False,
         "tied": settings.get("tie_word_embeddings", True),
         "zero_init": False,
+        "value_embeddings": "none",
     }
 
 
@@ -97,6 +98,7 @@ def llama_values(settings: Mapping[str, Any], family: str) -> dict[str, Any]:
         "qk_norm": family == "qwen3",
         "tied": settings.get("tie_word_embeddings", False),
         "zero_init": False,
+        "value_embeddings": "none",
     }
 
 

@@ -97,17 +97,18 @@ class Attention(nn.Module):
         turn: Turn | None = None,
         reading: tuple[Reading, int] | None = None,
         over: Asked | None = None,
+        own: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D).
 
         mask: broadcast to (B, H, T, S), bool, True = may be seen, or added to the scores. causal: a token sees those before it and
         itself; not with a mask. turn: rotary positions. reading: a cache with this layer's number; a mask then says all of who sees whom.
-        over: the keys and values of another sequence, as `asked` makes them.
+        over: the keys and values of another sequence, as `asked` makes them. own: (B, T, K, E) added to the values.
         """
         q = self.split(self.query(x))
         q = q if self.query_norm is None else self.query_norm(q)
         q = (q if turn is None else rotate(q, turn)).transpose(1, 2)  # (B, H, T, E)
-        k, v = self.asked(x, turn) if over is None else over
+        k, v = self.asked(x, turn, own) if over is None else over
         if reading is not None:
             k, v = reading[0].extend(reading[1], k, v)
             q = reading[0].apart(q)
@@ -120,9 +121,10 @@ class Attention(nn.Module):
         mixed = mixed.transpose(1, 2)  # (B, T, H, E)
         return self.out((mixed if reading is None else reading[0].together(mixed)).flatten(2))  # (B, T, H·E) -> (B, T, D)
 
-    def asked(self, x: Tensor, turn: Turn | None = None) -> Asked:
+    def asked(self, x: Tensor, turn: Turn | None = None, own: Tensor | None = None) -> Asked:
         """(B, S, D) -> keys and values of its tokens, each (B, K, S, E)."""
         k, v = self.split(self.key(x)), self.split(self.value(x))
+        v = v if own is None else v + own.to(v.dtype)
         k = k if self.key_norm is None else self.key_norm(k)
         k = k if turn is None else rotate(k, turn)
         return k.transpose(1, 2), v.transpose(1, 2)

@@ -20,14 +20,19 @@ from luban.layers.dense import Share, Width
 from luban.layers.feed_forward import FeedForward, Nonlinearity, begin_at_zero, hidden_of
 from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Stretch, Turn, frequencies, turn
+from luban.layers.value_embeddings import Reach, ValueEmbedding, layers_of
 from luban.messages import tr
 
 ROLE, TAKES = "causal", ("text",)
 SIZES = {
     "tiny": {"width": 64, "layers": 2, "heads": 2, "context": 64},
+    "mini": {"width": 128, "layers": 3, "heads": 4, "context": 256},
     "small": {"width": 192, "layers": 4, "heads": 6, "context": 256},
+    "medium": {"width": 256, "layers": 6, "heads": 8, "context": 256},
     "base": {"width": 384, "layers": 6, "heads": 6, "context": 256},
+    "large": {"width": 768, "layers": 12, "heads": 12, "context": 256},
 }
+MUON_RATE = 0.01  # at the width of `small`; wider matrices take smaller steps, so that what a step changes of their answers stays the same
 Layers = Annotated[int, Gt(0), Le(512)]
 Heads = Annotated[int, Gt(0), Le(1024)]
 Given = Annotated[int, Ge(0), Le(1_048_576)]
@@ -73,10 +78,14 @@ class Gpt(nn.Module):
         """Which linear layers have biases: `qkv` as Qwen2, `all` as GPT-2."""
         qk_norm: bool = True
         """Norm each head's queries and keys: steadier at high learning rates."""
-        tied: bool = True
-        """The head is the table of token vectors."""
+        tied: bool = False
+        """The head is the table of token vectors: fewer weights, of large vocabularies many fewer, and a higher loss."""
         zero_init: bool = True
         """Projections back to the stream begin at 0."""
+        value_embeddings: Reach = "none"
+        """Layers whose values get a vector of each token's own: `all`, or every other one up to the last (`alternate`). Each such layer has a
+        table of as many rows as there are tokens, which is little for characters. No other family's checkpoint can hold it, and in trainings of
+        minutes it gains nothing that shows."""
         dropout: Share = 0.0
         """Share of values dropped from the token vectors and after each sublayer."""
 
@@ -102,9 +111,12 @@ class Gpt(nn.Module):
     def __init__(self, config: Gpt.Config, num_tokens: int, corpus: int = 0) -> None:
         super().__init__()
         self.config, self.num_tokens = config, num_tokens
+        self.muon_rate: float | None = MUON_RATE * (SIZES["small"]["width"] / config.width) ** 0.5
         self.embed = nn.Embedding(num_tokens, config.width)
         self.places = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        shape, own = config.attention, layers_of(config.value_embeddings, config.layers)
+        self.values = nn.ModuleDict({str(layer): ValueEmbedding(num_tokens, shape.num_kv_heads, shape.size) for layer in own})
         self.norm = norm(config.norm, config.width, config.norm_eps)
         self.head = None if config.tied else nn.Linear(config.width, num_tokens, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -117,7 +129,8 @@ class Gpt(nn.Module):
 
     def lower(self, depth: int) -> list[nn.Module]:
         """The tables and the first blocks."""
-        return [self.embed, *([] if self.places is None else [self.places]), *self.blocks[:depth]]
+        values = [table for layer, table in self.values.items() if int(layer) < depth]
+        return [self.embed, *([] if self.places is None else [self.places]), *values, *self.blocks[:depth]]
 
     def initialise(self) -> None:
         """Normal of deviation 0.02; projections back to the stream at 0, or smaller with depth (Radford et al. 2019, section 2.3)."""
@@ -158,7 +171,8 @@ class Gpt(nn.Module):
         x = self.embed(tokens) if self.places is None else self.embed(tokens) + self.places(places)
         x, turned = self.dropout(x), self.turn(places, x)
         for number, block in enumerate(self.blocks):
-            x = block(x, mask, turned, None if reading is None else (reading, number))
+            own = self.values[str(number)](tokens) if str(number) in self.values else None  # (B, T, K, E)
+            x = block(x, mask, turned, None if reading is None else (reading, number), own)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -190,9 +204,11 @@ class Block(nn.Module):
         self.feed = FeedForward(config.width, hidden, activation=config.activation, bias=config.bias in ("feed", "all"))
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, turned: Turn | None, reading: tuple[Reading, int] | None) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        found = self.attention(self.attention_norm(x), mask=mask, causal=mask is None, turn=turned, reading=reading)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, turned: Turn | None, reading: tuple[Reading, int] | None, own: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). own: (B, T, K, E) is added to the values."""
+        found = self.attention(self.attention_norm(x), mask=mask, causal=mask is None, turn=turned, reading=reading, own=own)
         x = x + self.dropout(found)
         return x + self.dropout(self.feed(self.feed_norm(x)))
 

@@ -19,11 +19,18 @@ class Tried:
     passes: float  # over the rows that it gets to
     wanted: float  # that are enough
     fits: bool
+    left: float | None = None  # to learn, by the task's law of scaling, in nats
 
     @property
     def good(self) -> bool:
         """Whether it may be chosen."""
         return self.fits and self.passes >= self.wanted
+
+    def seen(self) -> str:
+        """What it comes to, in a few words."""
+        if not self.fits:
+            return f"{self.size} {tr('too large')}"
+        return f"{self.size} {self.passes:.1f}" + ("" if self.left is None else f" ({self.left:.3f})")
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,14 @@ class Choice:
 
     def why(self) -> str:
         """In a sentence."""
-        seen = ", ".join(f"{one.size} {one.passes:.1f}" if one.fits else f"{one.size} {tr('too large')}" for one in self.tried)
+        seen = ", ".join(one.seen() for one in self.tried)
         if not seen:
             return tr("size {size}: the model is solved, or its checkpoint says how large it is", size=self.size)
-        what = tr(
-            "size {size}: passes over the rows in {seconds:.0f} s of training: {seen}", size=self.size, seconds=self.seconds, seen=seen
-        )
+        values = {"size": self.size, "seconds": self.seconds, "seen": seen}
+        if any(one.left is not None for one in self.tried):
+            what = tr("size {size}: passes over the text in {seconds:.0f} s of training (and nats a token left to learn): {seen}", **values)
+        else:
+            what = tr("size {size}: passes over the rows in {seconds:.0f} s of training: {seen}", **values)
         return what if self.batch_size is None else what + tr("; batches of {rows}, for more steps", rows=self.batch_size)
 
 

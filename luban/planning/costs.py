@@ -26,9 +26,12 @@ def features(costs: np.ndarray) -> np.ndarray:
 
 
 def fit(costs: np.ndarray, seconds: np.ndarray) -> Cost:
-    """Least squares of relative errors, no part negative (Lawson and Hanson 1974). Where all costs are alike, their mean."""
+    """Least squares of relative errors, no part negative (Lawson and Hanson 1974).
+
+    Where all costs are alike, their mean goes by cells: parts of batches that were all alike say nothing of what any step takes.
+    """
     if len(np.unique(costs, axis=0)) == 1:
-        return Cost(np.array([float(seconds.mean()), 0.0, 0.0, 0.0, 0.0]))
+        return Cost(np.array([0.0, 0.0, 0.0, float(seconds.mean()) / max(1.0, float(costs[0].prod())), 0.0]))
     table = features(costs)
     table[:, 2:] *= float(len(np.unique(costs[:, 1])) > 1)
     scale = np.maximum(table.max(0), 1e-12)

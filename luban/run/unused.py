@@ -16,7 +16,8 @@ OF_OPTIMIZER = {"momentum": ("sgd", "muon")}  # settings that only some optimize
 
 def warn_unused(recipe: Recipe, task: Any, *, solved: bool) -> None:
     """Name what was changed from its default without effect."""
-    training = changed(recipe.training)
+    usual = traits_of(task).training
+    training = [name for name in changed(recipe.training) if getattr(recipe.training, name) != usual.get(name)]
     if solved:
         unused = [f"training.{name}" for name in training if name not in OF_ALL]
         unused += [f"task.{name}" for name in changed(task.config) if name in traits_of(task).of_networks]

@@ -87,7 +87,7 @@ class Chat(Speaking):
 
     split = Split(by="random")
     metrics = ("nats_per_token", "perplexity", "bits_per_byte")
-    traits = Traits(converses=True)
+    traits = Traits(converses=True, of_answers=("generation",))
 
     @staticmethod
     def check_config(config: Config, where: str) -> None:

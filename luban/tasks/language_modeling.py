@@ -24,6 +24,7 @@ from luban.language.causal import segments_of
 from luban.language.packing import Packing, pack
 from luban.language.speaking import PROMPT, Batch, Speaking, named
 from luban.messages import tr
+from luban.scaling import Scaling
 from luban.schema import validate
 from luban.task import Split, Traits
 from luban.tokenizing import tokenizer
@@ -71,7 +72,14 @@ class LanguageModeling(Speaking):
         architecture: dict[str, Any] | None
 
     split = Split(by="random")
-    traits = Traits(reading={"text": "file"}, asking={"text": "line"})  # a line of a file of prompts is a prompt
+    traits = Traits(
+        reading={"text": "file"},
+        asking={"text": "line"},  # a line of a file of prompts is a prompt
+        training={"optimizer": "muon", "schedule": "linear"},
+        # Hoffmann et al. 2022, table A3, divided by 14: characters, and what Muon does with few tokens; only the ratio of A and B decides a size
+        scaling=Scaling(of_weights=29.0, by_weights=0.34, of_tokens=29.0, by_tokens=0.28),
+        of_answers=("generation",),
+    )
     metrics = ("bits_per_byte", "nats_per_token", "perplexity")
 
     @staticmethod

@@ -14,6 +14,7 @@ from luban.training.settings import Training
 
 DEFAULT_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.05, "gd": 0.1, "muon": 5e-3}
 DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.05}
+RATES = {"adamw": "learning_rate", "adam": "learning_rate", "muon": "muon_rate"}  # what an architecture may state
 THIN = 32  # orthogonalising a matrix with a shorter side gains nothing: first and last layers
 
 
@@ -77,9 +78,7 @@ def parameter_groups(module: nn.Module, settings: Training) -> list[dict[str, An
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for owner, parameter in owned_parameters(module):
         matrix = parameter.ndim >= 2
-        rate = settings.learning_rate or getattr(owner.rates, "learning_rate", None) or DEFAULT_RATE[settings.optimizer]
-        if settings.optimizer not in ("adamw", "adam") and not settings.learning_rate:
-            rate = DEFAULT_RATE[settings.optimizer]
+        rate = settings.learning_rate or getattr(owner.rates, RATES.get(settings.optimizer, ""), None) or DEFAULT_RATE[settings.optimizer]
         stated = getattr(owner.rates, "weight_decay", None) if settings.optimizer in ("adamw", "muon") else None
         decay = settings.weight_decay if settings.weight_decay is not None else stated
         decay = DEFAULT_DECAY[settings.optimizer] if decay is None else decay

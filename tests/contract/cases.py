@@ -392,7 +392,6 @@ def tagged_pairs(count: int) -> pl.DataFrame:
 BERT = {"kind": "bert", "width": 22, "layers": 1, "heads": 2, "feed": 31}
 GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 BRIEFLY = Generation(max_tokens=7, top_p=0.9)
-GPT = {"kind": "gpt", "width": 28, "layers": 2, "heads": 2, "context": 151}
 
 CROSSING = {"kind": "encoder_decoder", "width": 28, "layers": 1, "heads": 2, "context": 64}
 
@@ -420,6 +419,7 @@ NETWORKS = (
     regression("mlp", {**SMALL["mlp"]}, steps=80),
     chat("gpt", GPT, floor=-2.0),
     language("gpt", GPT, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
+    language("values", GPT | {"value_embeddings": "alternate", "tied": True}, tokenizer="characters", floor=-2.6, generation=BRIEFLY),
     answering("bert", BERT | {"dropout": 0.0, "attention_dropout": 0.0}, rows=211, steps=150, floor=0.6, settings={"batch_size": 32}),
     rewriting("transformer", CROSSING, steps=120, floor=-1.2),
     rewriting("tagged", CROSSING, table=tagged_pairs, language="tongue", label_smoothing=0.1, steps=150, floor=-1.8, overfits=False),

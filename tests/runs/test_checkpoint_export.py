@@ -45,6 +45,15 @@ def test_a_decoder_is_written_as_the_first_family_that_holds_it(tmp_path: Path, 
         to_checkpoint(bundle, tmp_path / "out")
 
 
+def test_value_embeddings_have_no_place_in_a_checkpoint(tmp_path: Path) -> None:
+    table = LanguageModeling.demo(None, 60, 0)  # type: ignore[arg-type]
+    bundle = trained(tmp_path, "language-modeling", LLAMA | {"value_embeddings": "all"}, table, inputs={"text": "text"})
+    assert "values.1.table.weight" in luban.load(bundle).net.state_dict()
+    with pytest.raises(BundleError, match=r"L438.*value_embeddings"):
+        to_checkpoint(bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_read_again_as_another_model_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = LanguageModeling.demo(None, 60, 0)  # type: ignore[arg-type]
     bundle = trained(tmp_path, "language-modeling", LLAMA, table, inputs={"text": "text"})

@@ -49,7 +49,10 @@ def trained(place: Path, case: str) -> Path:
         )  # type: ignore[arg-type]
     elif case == "decoder":
         table, task = LanguageModeling.demo(None, 90, 0), {"kind": "language-modeling", "generation": {"max_tokens": 5, "temperature": 0.0}}  # type: ignore[arg-type]
-        model, more = {"kind": "gpt", "width": 24, "layers": 2, "heads": 4, "context": 64}, {"inputs": {"text": "text"}}
+        model, more = (
+            {"kind": "gpt", "width": 24, "layers": 2, "heads": 4, "context": 64, "value_embeddings": "alternate"},
+            {"inputs": {"text": "text"}},
+        )
     else:
         translator.write_t5(place / "t5")
         table = TextToText.demo(None, 120, 5)  # type: ignore[arg-type]

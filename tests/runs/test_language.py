@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 
 import luban
-from luban.errors import DataError, RecipeError
+from luban.bundle import format as layout
+from luban.bundle.migrations import migrate
+from luban.cli.main import run as cli
+from luban.errors import BundleError, DataError, RecipeError
 from luban.recipe import parse
 
 TALE = "".join(f"第{n}天，小猫看见大树。 On day {n} the cat sees the tree.\n" for n in range(150))
@@ -60,6 +64,59 @@ def test_the_bundle_goes_on_from_a_prompt(run: Any) -> None:
     assert model.predict([{"text": "On day 7 the c"}])[0]["text"] == other["text"]
     with pytest.raises(DataError, match="L271"):
         model.predict([{"text": "long " * 99}])
+
+
+def test_a_budget_alone_decides_the_network(tmp_path: Path) -> None:
+    asked = recipe(tmp_path, model="gpt", training={"budget": "9 s", "threads": 1}, evaluation={"baselines": False, "draws": 20})
+    run = luban.train(asked, folder=tmp_path / "run")
+    tried = run.report["size"]["tried"]
+    assert run.recipe.model["size"] == run.report["size"]["size"] == min(tried, key=lambda one: one["left"])["size"]
+    assert (run.recipe.training.optimizer, run.recipe.training.schedule) == ("muon", "linear")
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "left to learn" in page
+    assert "by the law of scaling" in page
+
+
+def test_a_bundle_of_the_third_format_has_the_table_of_tokens_as_its_head(tmp_path: Path) -> None:
+    model = {"kind": "gpt", "size": "tiny", "tied": True}
+    asked = recipe(tmp_path, model=model, training={"steps": 3, "threads": 1}, evaluation={"baselines": False, "draws": 20})
+    bundle = luban.train(asked, folder=tmp_path / "run").bundle
+    said = luban.load(bundle).predict([{"text": "On day 7 the c"}])
+    description = json.loads((bundle / "luban.json").read_text(encoding="utf-8"))
+    del description["recipe"]["model"]["tied"]
+    layout.write_json(bundle / "luban.json", description | {"format": 3})
+    layout.sign(bundle, 3)
+    old = luban.load(bundle)
+    assert old.net.head is None
+    assert old.predict([{"text": "On day 7 the c"}]) == said
+    layout.write_json(bundle / "luban.json", description | {"format": 4})
+    layout.sign(bundle)
+    with pytest.raises(BundleError, match="L407"):
+        luban.load(bundle)
+
+
+@pytest.mark.parametrize("model", [{"kind": "kneser_ney"}, {"kind": "gpt", "pretrained": "x"}, {"kind": "gpt", "tied": False}])
+def test_other_models_of_the_third_format_are_as_they_were(model: dict[str, Any]) -> None:
+    parts = {"luban.json": {"task": "chat", "recipe": {"task": {"kind": "chat"}, "model": model}}, "state.json": None}
+    assert migrate(parts, 3) == parts
+
+
+def test_settings_of_generation_may_change_with_each_question(run: Any) -> None:
+    model, rows = luban.load(run.bundle), [{"text": "On day 7 the c"}]
+    assert model.predict(rows, generation={"max_tokens": 3})[0]["tokens"] <= 3
+    assert model.predict(rows, generation={"temperature": 0})[0]["text"] == model.predict(rows)[0]["text"], "so the recipe has it"
+    drawn = {model.predict(rows, generation={"temperature": 9.0, "seed": seed})[0]["text"] for seed in range(4)}
+    assert len(drawn) > 1
+    with pytest.raises(RecipeError, match="L105"):
+        model.predict(rows, generation={"temperature": -1})
+    with pytest.raises(RecipeError, match="L104"):
+        model.predict(rows, tokenizer="bpe")
+
+
+def test_settings_are_set_on_the_command_line(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["predict", str(run.bundle), "--text", "On day 7 the c", "--json", "--set", "generation.max_tokens=2"]
+    assert cli([*command, "--set", "generation.temperature=0"], False) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tokens"] <= 2
 
 
 def test_a_faster_copy_says_what_it_costs(run: Any, caplog: pytest.LogCaptureFixture) -> None:

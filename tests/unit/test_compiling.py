@@ -57,25 +57,28 @@ def nats(net: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 @needs_compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute")
-def test_the_blocks_of_a_decoder_are_compiled_as_one_and_move_the_same_weights() -> None:
+@pytest.mark.parametrize(("own", "graphs"), [("none", 1), ("alternate", 2)])
+def test_the_blocks_of_a_decoder_are_compiled_as_one_and_move_the_same_weights(own: Any, graphs: int) -> None:
     import torch._dynamo as dynamo
 
-    net = Gpt(Gpt.Config(width=16, layers=3, heads=2, context=32), 50).double()
+    net = Gpt(Gpt.Config(width=16, layers=3, heads=2, context=32, value_embeddings=own), 50).double()
     twin = compiling.compiled(net, CPU)
     assert [id(parameter) for parameter in twin.parameters()] == [id(parameter) for parameter in net.parameters()]
+    dynamo.reset()  # what other tests compiled
     dynamo.utils.counters.clear()
     for length in (32, 11, 20):
         tokens = torch.randint(0, 50, (4, length))
         found = torch.autograd.grad(nats(twin, tokens), [*net.parameters()])
         for ours, plain in zip(found, torch.autograd.grad(nats(net, tokens), [*net.parameters()]), strict=True):
             torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-12)
-    assert dynamo.utils.counters["stats"]["unique_graphs"] == 1  # for three blocks and three lengths, none broken
+    assert dynamo.utils.counters["stats"]["unique_graphs"] == graphs  # for three blocks and three lengths, none broken
 
 
 @pytest.mark.parametrize(
     ("net", "count"),
     [
         (Gpt(Gpt.Config(width=16, layers=5, heads=2, context=32), 50), 5),
+        (Gpt(Gpt.Config(width=16, layers=5, heads=2, context=32, value_embeddings="alternate"), 50), 5),
         (EncoderDecoder(EncoderDecoder.Config(width=16, layers=3, heads=2), 50), 6),  # those of the decoder too
         (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), 0),
         (nn.Sequential(nn.Sequential(nn.Linear(4, 4)), nn.ReLU()), 0),

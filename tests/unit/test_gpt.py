@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ KINDS = {
     "rotary": {},
     "learned": {"positions": "learned", "norm": "layer", "activation": "gelu_tanh", "bias": "all", "qk_norm": False, "tied": False},
     "grouped": {"kv_heads": 2, "activation": "swiglu", "head_dim": 6},
+    "values": {"value_embeddings": "alternate", "tied": True},
 }
 every = pytest.mark.parametrize("kind", KINDS)
 
@@ -159,6 +161,51 @@ def test_maps_are_what_was_attended_to() -> None:
     assert made.blocks[0].attention.maps is None
 
 
+def test_value_embeddings_by_hand() -> None:
+    """v = W x + g·e[token] in every other layer up to the last, mixed by the layer's own map, head by head."""
+    torch.manual_seed(1)
+    config = Gpt.Config(width=24, layers=3, heads=6, kv_heads=3, context=9, value_embeddings="alternate", zero_init=False)
+    made: Any = Gpt(config, 37).eval()
+    assert list(made.values) == ["0", "2"]
+    with torch.no_grad():
+        for parameter in made.values.parameters():
+            parameter.normal_()
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    layer, own, tokens = made.blocks[2].attention, made.values["2"], some(2, 5)
+    hook = layer.register_forward_hook(lambda module, inputs, found: seen.append((inputs[0], found)))
+    with recorded(made) as maps, torch.no_grad():
+        made(tokens)
+    hook.remove()
+    x, found = seen[0]
+    mixed = torch.zeros(2, 5, 6, 4)
+    for row in range(2):
+        for head in range(6):
+            group = head // 2
+            for at in range(5):
+                for before in range(at + 1):
+                    value = layer.value.weight[4 * group : 4 * group + 4] @ x[row, before]
+                    value = value + own.gate[group] * own.table.weight[tokens[row, before], 4 * group : 4 * group + 4]
+                    mixed[row, at, head] += maps[2][row, head, at, before] * value.detach()
+    torch.testing.assert_close(found, layer.out(mixed.flatten(2)), rtol=1e-4, atol=1e-5)
+
+
+def test_value_embeddings_learn_for_the_tokens_that_are_read_and_begin_close_to_nothing() -> None:
+    torch.manual_seed(0)
+    made: Any = Gpt(Gpt.Config(width=24, layers=2, heads=3, context=9, value_embeddings="all", zero_init=False), 37)
+    tokens = torch.tensor([[3, 5, 3, 8]])
+    with torch.no_grad():
+        with_them = made(tokens)
+        plain = Gpt(Gpt.Config(width=24, layers=2, heads=3, context=9, zero_init=False), 37)
+        plain.load_state_dict({name: tensor for name, tensor in made.state_dict().items() if not name.startswith("values.")})
+        assert 0 < (with_them - plain(tokens)).abs().max() < 0.05
+    made(tokens).square().mean().backward()
+    for own in made.values.values():
+        rows = own.table.weight.grad.abs().sum(1)
+        assert set(rows.nonzero()[:, 0].tolist()) <= {3, 5, 8}
+        assert (rows[[3, 5, 8]] > 0).all()
+        assert (own.gate.grad.abs() > 0).all()
+
+
 def test_padding_of_another_sequence_is_never_attended_to() -> None:
     torch.manual_seed(0)
     layer, x, other = Attention(Shape(width=12, heads=3)), torch.randn(2, 4, 12), torch.randn(2, 6, 12)
@@ -193,8 +240,8 @@ def test_gradients_in_closed_form_are_the_true_ones() -> None:
 
 
 def test_frozen_layers_of_a_checkpoint_do_not_learn() -> None:
-    net = Gpt(Gpt.Config(width=12, layers=3, heads=2, context=8), 31)
+    net = Gpt(Gpt.Config(width=12, layers=3, heads=2, context=8, value_embeddings="all"), 31)
     pretrained.prepare(net, pretrained.Adapting(pretrained="folder", adapt="full", freeze=2))
     still = {".".join(name.split(".")[:2]) for name, parameter in net.named_parameters() if not parameter.requires_grad}
-    assert still == {"embed.weight", "blocks.0", "blocks.1"}
+    assert still == {"embed.weight", "blocks.0", "blocks.1", "values.0", "values.1"}
     assert all(parameter.requires_grad for parameter in net.blocks[2].parameters())

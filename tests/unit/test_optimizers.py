@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from luban import pretrained
 from luban.columns import Columns
 from luban.draw import Draw
 from luban.errors import TrainingError
+from luban.models.gpt import Gpt
 from luban.task import Loss
 from luban.training import optimizers
 from luban.training.loop import Trainer
@@ -227,3 +229,18 @@ def test_l2_is_ridge_regression_with_a_free_bias(penalty: float, bias: float, sl
     assert net.weight.item() == pytest.approx(slope, abs=1e-5)
     cost = (np.square(slope * Line.x + bias - Line.y).sum() + penalty * slope**2) / 6
     assert cost == pytest.approx(1 / 18 if penalty else 1 / 36, rel=1e-6)
+
+
+def rates(net: nn.Module, **settings: Any) -> set[float]:
+    return {round(group["base_rate"], 6) for group in optimizers.build(net, Training(**settings)).param_groups}
+
+
+def test_an_architecture_may_state_a_rate_for_muon_which_a_checkpoint_does_not_ask_for() -> None:
+    narrow, net = (Gpt(Gpt.Config(width=width, heads=2, layers=1, context=8), 31) for width in (48, 192))
+    assert rates(narrow, optimizer="muon") == {0.02}, "twice the rate at a quarter of the width"
+    assert rates(net, optimizer="muon") == {0.01}
+    assert rates(net, optimizer="muon", learning_rate=0.3) == {0.3}
+    assert rates(net) == {net.learning_rate}
+    pretrained.prepare(net, pretrained.Adapting(pretrained="folder", adapt="full"))
+    assert rates(net, optimizer="muon") == {optimizers.DEFAULT_RATE["muon"]}
+    assert rates(nn.Linear(40, 40), optimizer="muon") == {optimizers.DEFAULT_RATE["muon"]}

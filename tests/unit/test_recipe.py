@@ -172,3 +172,43 @@ def test_a_missing_recipe_names_those_beside_it(tmp_path: Path) -> None:
     (tmp_path / "reviews.toml").touch()
     with pytest.raises(RecipeError, match=r"did you mean .*reviews\.toml"):
         read(tmp_path / "review.toml")
+
+
+WORDS: dict[str, Any] = {"task": "language-modeling", "data": "a.txt"}
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [
+        ({"training": {"budget": "1 min"}}, "auto"),
+        ({"training": {"budget": "1 min"}, "model": "gpt"}, "auto"),
+        ({"training": {"budget": "1 min"}, "model": {"kind": "gpt", "size": "tiny"}}, "tiny"),
+        ({"training": {"budget": "1 min"}, "model": {"kind": "gpt", "width": 24, "heads": 2}}, "small"),
+        ({"training": {"steps": 9}}, "small"),
+        (WHOLE | {"training": {"budget": "1 min"}}, "small"),
+    ],
+)
+def test_a_budget_decides_the_size_of_a_language_model_that_the_recipe_leaves_open(change: dict[str, Any], size: str) -> None:
+    assert parse(WORDS | change).model["size"] == size
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({}, ("muon", "linear")),
+        ({"training": {"steps": 9}}, ("muon", "linear")),
+        ({"training": {"optimizer": "adamw"}}, ("adamw", "cosine")),
+        ({"training": {"learning_rate": 0.002}}, ("adamw", "cosine")),
+        ({"training": {"schedule": "constant"}}, ("adamw", "constant")),
+        (WHOLE, ("adamw", "cosine")),
+    ],
+)
+def test_a_task_says_how_its_networks_learn_best_and_the_recipe_stands_above_it(change: dict[str, Any], wanted: tuple[str, str]) -> None:
+    training = parse(WORDS | change).training
+    assert (training.optimizer, training.schedule) == wanted
+
+
+def test_a_checkpoint_is_trained_further_as_ever(tmp_path: Path) -> None:
+    model = {"kind": "gpt", "pretrained": str(tmp_path)}
+    recipe = parse(WORDS | {"model": model, "training": {"budget": "1 min"}})
+    assert (recipe.training.optimizer, recipe.model.get("size")) == ("adamw", "small")

@@ -99,8 +99,78 @@ def test_a_solved_model_has_nothing_to_try(prepared: tuple[Any, Any]) -> None:
     assert (choice.size, choice.tried) == ("small", [])
 
 
+def lawful(size: str, left: float, *, fits: bool = True) -> Tried:
+    return Tried(size, 1, 16, 0.1, 0.5, 4.0, fits, left)
+
+
+def test_by_a_law_of_scaling_it_is_the_size_that_leaves_least_to_learn() -> None:
+    mini, small, medium, base = lawful("mini", 2.0), lawful("small", 1.8), lawful("medium", 1.9), lawful("base", 1.7, fits=False)
+    assert not sizing.is_beyond([mini])
+    assert not sizing.is_beyond([mini, small])
+    assert sizing.is_beyond([mini, small, medium])
+    assert sizing.is_beyond([mini, small, base])
+    assert sizing.best_of([mini, small, medium]) is small
+    assert sizing.best_of([mini, small, base]) is small
+    assert sizing.best_of([base]) is base
+    choice = Choice("small", None, 9.0, [mini, small, medium])
+    assert from_dict(choice.as_dict()) == choice
+    assert "small 0.5 (1.800)" in choice.why()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> tuple[Any, Any]:
+    from luban.data.completing import as_prepared
+    from luban.data.prepare import prepare
+
+    (tmp_path / "tale.txt").write_text("".join(f"On day {n} the cat sees tree {n % 7}. " for n in range(900)), encoding="utf-8")
+    task = {"kind": "language-modeling", "tokenizer": "characters"}
+    recipe = parse({"task": task, "data": "tale.txt", "training": {"budget": "20 s", "threads": 1}}, base=tmp_path)
+    made = prepare(recipe, tmp_path / "store")
+    return as_prepared(recipe, made), made
+
+
+@pytest.mark.parametrize(("trained_s", "sizes"), [(0.01, ("mini",)), (1e7, ("base", "large"))])
+def test_little_time_goes_to_few_weights_and_much_to_many(
+    trained_s: float, sizes: tuple[str, ...], told: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps take as long as their weights; the law is the task's own."""
+    recipe, made = told
+    weights = {"mini": 0.6e6, "small": 1.8e6, "medium": 4.8e6, "base": 10.7e6, "large": 85e6}
+    law, text = type(made.task).traits.scaling, 1e8
+
+    def attempt(_: Any, size: str, train: Any, settings: Any, trained: float, *__: Any) -> Tried:
+        seen = trained * 1.8e10 / weights[size]  # tokens: 10,000 a second of `small`
+        return lawful(size, law.left(weights=weights[size], seen=seen, different=text))
+
+    monkeypatch.setattr(sizing, "attempt", attempt)
+    monkeypatch.setattr(sizing, "smaller_batch", lambda *_: None)
+    assert sizing.choose_size(recipe, made, whole_s=trained_s, left_s=trained_s).size in sizes
+
+
+@pytest.mark.parametrize(("trained_s", "rows"), [(10.0, 8), (60.0, 16), (130.0, None)])
+def test_batches_of_long_rows_are_halved_for_a_thousand_steps(trained_s: float, rows: int | None, told: tuple[Any, Any]) -> None:
+    """A step of 32 rows takes 0.1 s: 600 in a minute, 1,200 of half the rows, and in ten seconds never so many."""
+    recipe, made = told
+    tried = Tried("small", 1, 32, 0.1, 1.0, 4.0, True, 1.0)
+    assert sizing.smaller_batch(made.task, tried, made.examples["train"], recipe.training, trained_s, 0.0, 1.0) == rows
+
+
+def test_steps_of_a_language_model_are_measured(told: tuple[Any, Any]) -> None:
+    recipe, made = told
+    assert sizing.is_open(recipe), "a budget and no word of a size"
+    found = sizing.attempt(made.task, "mini", made.examples["train"], recipe.training, 9.0, 0.3, 1.0)
+    text = sum(made.examples["train"].size)
+    law = type(made.task).traits.scaling
+    assert found.left == pytest.approx(law.left(weights=found.parameters, seen=found.passes * text, different=text))
+    once = sizing.replace(recipe.training, epochs=0.5)
+    assert sizing.attempt(made.task, "mini", made.examples["train"], once, 9.0, 0.3, 1.0).left == pytest.approx(
+        law.left(weights=found.parameters, seen=0.5 * text, different=text)
+    )
+    assert sizing.smallest_batch(made.examples["train"]) == 8, "rows of 256 tokens"
+
+
 def test_sizes_that_read_other_rows_are_left_out() -> None:
-    assert sizing.sizes_of("gpt") == ["small", "base"]
+    assert sizing.sizes_of("gpt") == ["mini", "small", "medium", "base", "large"]
     assert sizing.sizes_of("mlp") == ["tiny", "small", "base"]
 
 

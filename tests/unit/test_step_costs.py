@@ -48,6 +48,11 @@ def test_rows_alone_are_a_line_and_one_cost_a_mean() -> None:
     assert fit(costs[:1], np.array([0.018])).seconds(costs[:1])[0] == 0.018
 
 
+def test_parts_of_batches_that_were_all_alike_say_what_whole_ones_take() -> None:
+    found = fit(np.array([[4.0, 256.0]] * 3), np.array([0.1, 0.2, 0.3]))
+    np.testing.assert_allclose(found.seconds(np.array([[4.0, 256.0], [32.0, 256.0]])), [0.2, 1.6])
+
+
 def test_what_comes_once_in_a_hundred_is_left_out_but_not_the_rest() -> None:
     values = np.array([1.0] * 90 + [2.0] * 5 + [900.0] * 5)
     assert middle(values) == pytest.approx((90 + 10) / 95)

