@@ -53,8 +53,9 @@ def every(histories: Ragged, item: torch.Tensor) -> np.ndarray:
     return out
 
 
+@torch.inference_mode()
 def ten(part: Ragged, item: torch.Tensor) -> np.ndarray:
-    """(B, 10) items of some users, from their histories alone."""
+    """(B, 10) items of some users, from their histories alone, as predictions are made."""
     flat, owner = part.flat(), torch.from_numpy(part.places()[0])
     left = fold_in(Spans(np.r_[0, np.cumsum(part.lengths)], flat, np.ones(len(flat), np.float32)), item, **DAMPING)
     hidden = owner, torch.from_numpy(flat.astype(np.int64))
