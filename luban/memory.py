@@ -63,9 +63,16 @@ def kept(*, wanted: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
+        give_back()
+
+
+def give_back() -> None:
+    """Keep freed memory no longer, and give back what there is of it."""
+    tell = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tell is not None:
         tell(MAPPED_FROM, USUAL_PART)
         tell(GIVEN_BACK_FROM, 2 * USUAL_PART)
-        trim()
+    trim()
 
 
 def trim() -> None:

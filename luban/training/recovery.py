@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from luban.errors import TrainingError, is_out_of_memory, warn
+from luban.memory import give_back
 from luban.messages import tr
 from luban.training.diagnosis import diagnose
 from luban.training.distributed import world
@@ -51,6 +52,7 @@ def halve(trainer: Trainer, reason: str) -> None:
     for parameter in trainer.net.parameters():
         parameter.grad = None
     gc.collect()
+    give_back()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     progress.cuts *= 2

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from bundles import edit, edit_golden, edit_header, edit_weights
 
-from luban.bundle.format import WEIGHTS
+from luban.bundle.format import FORMAT, WEIGHTS
 
 Spoil = Callable[[Path], None]
 CASES: dict[str, tuple[str, Spoil]] = {}  # name -> the good bundle it begins with, what is done to it
@@ -189,7 +189,7 @@ case("fingerprint: wrong", put("fingerprint.json", b"[1]"))
 case("a key twice", lambda folder: (folder / "state.json").write_text('{"inputs": {}, ' + (folder / "state.json").read_text()[1:]) and None)
 for number in ("NaN", "Infinity", "-Infinity", "1e999"):
     case(f"a mean of {number}", text("state.json", "inputs", "x", "mean", to=number))
-for number in ('"2"', "2.0", "true", "4", "0", "-1", "null", "[2]", "99999999999999999999"):
+for number in ('"2"', "2.0", "true", str(FORMAT + 1), "0", "-1", "null", "[2]", "99999999999999999999"):
     case(f"format {number}", text("luban.json", "format", to=number))
     case(f"manifest's format {number}", text("MANIFEST.json", "format", to=number))
 case("another key in the description", value("luban.json", "run_me", to="rm -rf /"))

@@ -200,3 +200,16 @@ def test_a_given_tokenizer_opens_and_spells() -> None:
     own = Tokenizer(form="given", tokenizer=library.to_str(), begin=None, stops=(library.token_to_id("<|end|>"),))
     assert own.decode(own.encode(["天地 the cat"])[0].tolist()) == "天地 the cat"
     assert own.bytes[own.stops[0]] == b""
+
+
+def test_bytes_that_are_no_character_are_counted_as_they_came() -> None:
+    """\\xe5 alone, then half a character, then A: three bytes behind what is held, though each mark for them would take three."""
+    pieces = Pieces(["\ufffd\ufffdB"])
+    assert pieces.feed(b"x\xe5") == "x"
+    assert pieces.pending == 1
+    assert pieces.feed(b"\xe5\xa4") == ""
+    assert pieces.pending == 3
+    assert pieces.feed(b"AB") == "\ufffd\ufffdAB"
+    assert pieces.pending == 0
+    assert pieces.feed("天".encode()) == "天"
+    assert (pieces.held, pieces.sizes) == ("", [])

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import ctypes
-import resource
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from luban import memory
 
 TOLD = hasattr(ctypes.CDLL(None), "mallopt")
-COUNT, SIZE = 20, 12_000_000  # floats: 48 MB, which are mapped by themselves otherwise
+PAGES = """
+import resource, torch
+from luban import memory
+
+def given():  # pages, for filling and freeing twenty tensors of 48 MB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.zeros(12_000_000).add_(1)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / (48_000_000 / resource.getpagesize())
+
+with memory.kept(wanted={wanted}):
+    print(given())
+"""
 
 
-def faults() -> int:
-    """Pages this process was given so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def given_for(count: int) -> int:
-    """Pages that filling and freeing so many tensors takes."""
-    before = faults()
-    for _ in range(count):
-        torch.zeros(SIZE).add_(1)
-    return faults() - before
+def tensors_given(*, wanted: bool) -> float:
+    """For how many of twenty tensors a process was given pages."""
+    found = subprocess.run([sys.executable, "-c", PAGES.format(wanted=wanted)], capture_output=True, text=True, check=True)
+    return float(found.stdout)
 
 
 @pytest.mark.skipif(not TOLD, reason="the allocator is not glibc's")
 def test_pages_are_given_once() -> None:
-    with memory.kept():
-        given_for(1)
-        kept = given_for(COUNT)
-    pages = SIZE * 4 / 4096  # of one tensor
-    assert kept < 3 * pages
-    assert given_for(COUNT) > COUNT * pages / 2
+    assert tensors_given(wanted=True) < 10
+    assert tensors_given(wanted=False) > 15
 
 
 def test_where_the_allocator_takes_no_orders_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
