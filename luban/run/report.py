@@ -63,7 +63,7 @@ def report_of(
         "verdict": verdict(
             ladder, metric=metric.name, gain=gain(rungs, metric, evaluation.level, evaluation.draws), level=evaluation.level
         ),
-        "curves": learning_curves(folder, chosen),
+        "curves": learning_curves(folder, chosen, metric),
         "warnings": [f"{w['code']} {w['where']}: {w['what']}" if w["where"] else f"{w['code']} {w['what']}" for w in warnings],
         "environment": environment(threads),
         "bundle": {"path": "bundle"},
@@ -135,13 +135,15 @@ def gain(rungs: list[Rung], metric: Metric, level: float, draws: int) -> tuple[f
     return (low, high) if np.isfinite([low, high]).all() else None
 
 
-def learning_curves(folder: Path, chosen: Rung) -> dict[str, Any] | None:
-    """Of the network, where there was one."""
+def learning_curves(folder: Path, chosen: Rung, metric: Metric) -> dict[str, Any] | None:
+    """Of the network, where there was one; scores as the metric has them, which the log holds so that more is better."""
     found = curves(folder / "log.jsonl")
     if not found["train"]:
         return None
     best = max(found["validation"], key=lambda point: point[1], default=None)
-    return found | {"best_step": best[0] if best and chosen.role == "network" else None}
+    sign = 1 if metric.higher_is_better else -1
+    scores = [[step, sign * score] for step, score in found["validation"]]
+    return found | {"validation": scores, "best_step": best[0] if best and chosen.role == "network" else None}
 
 
 def sliced(task: Any, marks: Columns, metric: Metric, evaluation: Any) -> dict[str, Any]:
