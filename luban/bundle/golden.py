@@ -172,10 +172,12 @@ def is_picture(value: Any) -> bool:
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether it is a value, or lists of values."""
+    """Whether it is a value, or lists of values, or of turns that have a few by name: a conversation. Bytes are none of them."""
     if isinstance(value, list):
         return depth < MOST_DEPTH and all(is_plain(part, depth + 1) for part in value)
-    return not isinstance(value, dict)
+    if isinstance(value, dict):
+        return bool(depth) and "base64" not in value and all(part is None or isinstance(part, str) for part in value.values())
+    return True
 
 
 def alike(kept: Any, now: Any, tolerance: float = TOLERANCE) -> bool:
