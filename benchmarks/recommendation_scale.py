@@ -19,13 +19,18 @@ import numpy as np
 import torch
 
 from luban.columns import Columns, Ragged
+from luban.data.sampler import Sampler
 from luban.draw import Draw
 from luban.layers.folding import fold_in
 from luban.layers.least_squares import Spans, factorise
+from luban.models.bpr import Bpr
 from luban.predicting import BATCH
-from luban.recommending import batch, ranking
+from luban.recommending import batch, objectives, ranking
 from luban.recommending.examples import AMOUNT, HISTORY, RECALL, SHUNNED, TARGET, USER
 from luban.roles import Sizes
+from luban.training.budget import batch_size_of
+from luban.training.settings import Training
+from luban.training.step import Stepper
 
 BLOCK = 10_000  # users made at once
 
@@ -83,25 +88,31 @@ def ials(histories: Ragged, items: int, options: Any) -> dict[str, float]:
     return {"fit_s": fitted, "ten_s": time.process_time() - begun}
 
 
-def bpr(histories: Ragged, items: int, options: Any) -> dict[str, float]:
-    """One epoch of gradients in batches of about a hundredth of the interactions, at most a million."""
-    from luban.models.bpr import Bpr
+class Pairwise:
+    """What a step asks of a task."""
 
-    net = Bpr(Bpr.Config(factors=options.factors), Sizes(len(histories), items, len(histories.values)))
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, fused=True)
-    users = max(1, int(min(1_000_000, max(4096, len(histories.values) / 100)) / histories.lengths.mean()))
-    none, begun = Ragged.of(np.zeros(0, np.int64), np.zeros(len(histories), np.int64)), time.process_time()
+    @staticmethod
+    def losses(net: Any, made: Any) -> Any:
+        """As the task recommendation does."""
+        yield from objectives.pairwise(net, made)
+
+
+def bpr(histories: Ragged, items: int, options: Any) -> dict[str, float]:
+    """An epoch as a run has it: users in another order, in batches of the usual size, negatives drawn, gradients, the optimizer's steps."""
+    net, count = Bpr(Bpr.Config(factors=options.factors), Sizes(len(histories), items, len(histories.values))), len(histories)
+    stepper = Stepper(Pairwise(), net, Training(), count)
+    stepper.optimizer("")  # what torch loads with its first optimizer is no part of an epoch
+    none, begun = Ragged.of(np.zeros(0, np.int64), np.zeros(count, np.int64)), time.process_time()
     ones = np.ones(len(histories.values), np.float32)
-    for start in range(0, len(histories), users):
-        rows = np.arange(start, min(start + users, len(histories)))
-        data = {USER: rows, HISTORY: histories.take(rows), AMOUNT: Ragged(ones, histories.starts, histories.lengths).take(rows)}
-        examples = Columns({**data, SHUNNED: none.take(rows), TARGET: none.take(rows), RECALL: np.zeros(len(rows), bool)}, rows)
-        made = batch.collate(examples, Draw(0, 0, rows, training=True), items, negatives=True)
-        known = made.negative >= 0
-        loss = torch.nn.functional.softplus(net.rate(made, made.negative.clamp(min=0)) - net.rate(made, made.history))[known].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    amount = Ragged(ones, histories.starts, histories.lengths)
+    data = {USER: np.arange(count), HISTORY: histories, AMOUNT: amount, SHUNNED: none, TARGET: none, RECALL: np.zeros(count, bool)}
+    examples = Columns(data, np.arange(count))
+    order = Sampler(count, histories.lengths, batch_size_of(stepper.settings, count), 0).start()
+    for number, (position, rows) in enumerate(order):
+        if position[0]:
+            break
+        made = batch.collate(examples.take(rows), Draw(0, 0, rows, training=True), items, negatives=True)
+        stepper.step([made], number=number, rate=1.0)
     return {"epoch_s": time.process_time() - begun}
 
 

@@ -34,7 +34,7 @@ def write(place: str | Path, net: nn.Module, theirs: Names, *, base: str) -> Non
     first = next(iter(layers.values()))
     config = {
         "peft_type": "LORA", "task_type": None, "base_model_name_or_path": base, "inference_mode": True, "bias": "none",
-        "r": first.rank, "lora_alpha": first.alpha, "lora_dropout": first.lora_dropout.p, "use_rslora": True, "fan_in_fan_out": False,
+        "r": first.rank, "lora_alpha": first.alpha, "lora_dropout": first.lora_dropout.share, "use_rslora": True, "fan_in_fan_out": False,
         "target_modules": [theirs(name) for name in layers],
     }  # fmt: skip
     tensors = {f"{BEGIN}{theirs(name)}.{PARTS[part]}.weight": getattr(layer, part) for name, layer in layers.items() for part in PARTS}

@@ -6,7 +6,6 @@ Vaswani et al. 2017, eq. 1: softmax(QKᵀ/√E)V; grouped queries: Ainslie et al
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from luban.errors import RecipeError
 from luban.layers.cache import Reading
+from luban.layers.dropout import dropout as dropped
 from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Turn, rotate
 from luban.messages import tr
@@ -155,6 +155,9 @@ def attend(
         mixed = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
         return mixed.reshape(q.shape)
     k, v = shared(k, groups), shared(v, groups)
+    if dropout and q.device.type == "cpu":
+        # what torch does too where weights are dropped, in two thirds to four fifths of the time
+        return dropped(weights(q, k, mask=mask, causal=causal, scaled=scaled), dropout).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
 
 
@@ -179,11 +182,11 @@ def shared(x: Tensor, groups: int) -> Tensor:
 
 def weights(q: Tensor, k: Tensor, *, mask: Tensor | None = None, causal: bool = False, scaled: bool = True) -> Tensor:
     """(B, H, T, S) the softmax of eq. 1, each row of sum 1: the attention map."""
-    score = q @ shared(k, q.shape[1] // k.shape[1]).transpose(-1, -2) / (math.sqrt(q.shape[-1]) if scaled else 1)
+    score = (q * q.shape[-1] ** -0.5 if scaled else q) @ shared(k, q.shape[1] // k.shape[1]).transpose(-1, -2)
     if causal:
         mask = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).tril(score.shape[-1] - score.shape[-2])
     if mask is not None:
-        score = score.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else score + mask
+        score = score.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else score + mask
     return score.softmax(-1)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from luban.layers.attention import Asked, Attention, Shape
 from luban.layers.cache import Reading
+from luban.layers.dropout import Dropout
 from luban.layers.feed_forward import FeedForward, Nonlinearity
 from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Turn
@@ -103,7 +104,7 @@ class Block(nn.Module):
             self.cross = Attention(shape)
         self.feed_norm = norm(parts.norm, shape.width, parts.norm_eps)
         self.feed = FeedForward(shape.width, parts.hidden, activation=parts.activation, bias=shape.bias)
-        self.dropout = nn.Dropout(parts.dropout)
+        self.dropout = Dropout(parts.dropout)
 
     @property
     def looks(self) -> list[Attention]:

@@ -13,6 +13,8 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from torch import nn
 
+from luban.layers.dropout import Dropout
+
 Activation = Literal["relu", "gelu", "tanh", "sigmoid", "silu", "none"]
 Width = Annotated[int, Gt(0), Le(65_536)]
 Widths = Annotated[tuple[Width, ...], MaxLen(64)]
@@ -32,7 +34,7 @@ def dense(widths: Sequence[int], *, activation: Activation = "relu", dropout: fl
             layers.append(nn.LayerNorm(following))
         layers.append(ACTIVATIONS[activation]())
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return nn.Sequential(*layers)
 
 

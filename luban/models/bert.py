@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from luban.errors import RecipeError
 from luban.layers.attention import Attention, Shape
 from luban.layers.dense import Count, Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.feed_forward import FUNCTIONS, FeedForward
 from luban.layers.texts import in_a_row
 from luban.messages import tr
@@ -83,7 +84,7 @@ class Bert(nn.Module):
         self.words = nn.Embedding(rows, config.width, padding_idx=0)
         self.places = nn.Embedding(self.longest + config.first_position, config.width)
         self.segments = nn.Embedding(config.segments, config.width)
-        self.norm, self.dropout = nn.LayerNorm(config.width, eps=config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width, eps=config.norm_eps), Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.pooler = nn.Linear(config.width, config.width) if config.pooling == "pooler" else None
         self.apply(begin)
@@ -158,7 +159,7 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.feed = FeedForward(config.width, config.feed, activation=config.activation)
         self.feed_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, D), (B, 1, 1, T) which tokens may be seen -> (B, T, D)."""

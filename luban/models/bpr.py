@@ -29,9 +29,10 @@ class Bpr(nn.Module):
     """A vector a user, a vector and a bias an item."""
 
     objective = "pairwise"
-    learning_rate = 1e-2
+    rowwise = ("user", "item")
+    learning_rate = 3e-2
     weight_decay = 0.7
-    epochs = 80
+    epochs = 120
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -51,8 +52,8 @@ class Bpr(nn.Module):
 
     def rate(self, batch: Histories, items: Tensor) -> Tensor:
         """(E,) scores of one item for each item of the histories."""
-        user = F.embedding(batch.owner, F.embedding(batch.user.clamp(min=0), self.user))
-        return (user * F.embedding(items, self.item)).sum(1) + F.embedding(items, self.bias[:, None])[:, 0]
+        user = F.embedding(batch.owner, F.embedding(batch.user.clamp(min=0), self.user, sparse=True))
+        return (user * F.embedding(items, self.item, sparse=True)).sum(1) + F.embedding(items, self.bias[:, None])[:, 0]
 
     def query(self, batch: Histories, memory: Any) -> Tensor:
         """(B, F) the users' vectors."""

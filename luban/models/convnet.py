@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from luban.errors import RecipeError
 from luban.layers.dense import ACTIVATIONS, Activation, Count, Share, Widths
+from luban.layers.dropout import Dropout
 from luban.messages import tr
 
 ROLE, TAKES = "encoder", ("image",)
@@ -67,7 +68,7 @@ class ConvNet(nn.Module):
             if stage < pools and min(height, wide) >= 2:
                 layers.append(nn.MaxPool2d(2))
                 height, wide = height // 2, wide // 2
-        self.layers, self.final, self.dropout = nn.Sequential(*layers), config.final, nn.Dropout(config.dropout)
+        self.layers, self.final, self.dropout = nn.Sequential(*layers), config.final, Dropout(config.dropout)
         self.out_dim = width * height * wide if flat else width
         if config.flat_dim is not None and (not flat or config.flat_dim != self.out_dim):
             raise misfit(config.flat_dim, self.out_dim, width, pools)

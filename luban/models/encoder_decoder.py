@@ -19,6 +19,7 @@ from luban.layers.attention import Asked, Shape, recorded
 from luban.layers.cache import Cache, Reading
 from luban.layers.crossing import Block, Memory, Parts, alike, mask_of, together
 from luban.layers.dense import Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.feed_forward import Nonlinearity, begin_at_zero, hidden_of
 from luban.layers.norms import Norm, norm
 from luban.layers.positions import RelativeBias, sinusoids
@@ -146,7 +147,7 @@ class EncoderDecoder(nn.Module):
         self.encoder_norm, self.decoder_norm = (norm(*last) if config.pre_norm else None for _ in range(2))
         self.head = None if config.tied else nn.Linear(config.width, num_tokens, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(num_tokens)) if config.head_bias else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.initialise()
 
     @property

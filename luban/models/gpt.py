@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from luban.layers.attention import Attention, Shape
 from luban.layers.cache import Cache, Reading
 from luban.layers.dense import Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.feed_forward import FeedForward, Nonlinearity, begin_at_zero, hidden_of
 from luban.layers.norms import Norm, norm
 from luban.layers.rotary import Stretch, Turn, frequencies, turn
@@ -119,7 +120,7 @@ class Gpt(nn.Module):
         self.values = nn.ModuleDict({str(layer): ValueEmbedding(num_tokens, shape.num_kv_heads, shape.size) for layer in own})
         self.norm = norm(config.norm, config.width, config.norm_eps)
         self.head = None if config.tied else nn.Linear(config.width, num_tokens, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.initialise()
 
     @property
@@ -202,7 +203,7 @@ class Block(nn.Module):
         self.feed_norm = norm(config.norm, config.width, config.norm_eps)
         hidden = config.hidden or hidden_of(config.width, config.activation)
         self.feed = FeedForward(config.width, hidden, activation=config.activation, bias=config.bias in ("feed", "all"))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, turned: Turn | None, reading: tuple[Reading, int] | None, own: Tensor | None = None

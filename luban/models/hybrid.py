@@ -40,7 +40,7 @@ class Hybrid(nn.Module):
     reads_content = reads_people = True
     learning_rate = 5e-3
     weight_decay = 0.1
-    epochs = 12
+    epochs = 18
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

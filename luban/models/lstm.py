@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luban.layers.dense import Share, Width, Widths
+from luban.layers.dropout import Dropout
 from luban.layers.recurrent import backwards, both_ways, recurrent
 from luban.layers.texts import Texts
 
@@ -64,7 +65,7 @@ class LSTM(nn.Module):
             ways = 2 if config.bidirectional else 1
             self.layers.append(nn.ModuleList(recurrent(width, hidden, config.biases) for _ in range(ways)))
             width = hidden * ways
-        self.embedding_dropout, self.dropout, self.out_dim = nn.Dropout(config.embedding_dropout), nn.Dropout(config.dropout), width
+        self.embedding_dropout, self.dropout, self.out_dim = Dropout(config.embedding_dropout), Dropout(config.dropout), width
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""

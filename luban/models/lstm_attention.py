@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.layers.dense import Count, Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.recurrent import backwards, both_ways, cell, recurrent
 
 ROLE, TAKES = "seq2seq", ("text",)
@@ -64,7 +65,7 @@ class LstmAttention(nn.Module):
         self.out = nn.Linear(width + read + config.embedding, config.embedding)
         self.head = None if config.tied else nn.Linear(config.embedding, num_tokens, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(num_tokens))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.embed.weight, std=config.embedding**-0.5)
 
     @property

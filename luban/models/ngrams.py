@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Le, MaxLen
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from luban.layers.dense import Buckets, Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.hashing import hashed_ngrams
 
 ROLE, TAKES, MANY = "encoder", ("text",), ("text",)
@@ -21,6 +23,17 @@ SIZES = {
     "small": {"buckets": 131_072, "width": 32},
     "base": {"buckets": 524_288, "width": 64},
 }
+
+
+class Table(nn.EmbeddingBag):
+    """Sums of rows; a step reads few of them, and only these learn."""
+
+    rowwise = ("weight",)
+
+    def forward(self, grams: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, G), 0 = none -> (B, D)."""
+        sparse = not torch.compiler.is_compiling()
+        return F.embedding_bag(grams, self.weight, mode="sum", padding_idx=0, sparse=sparse)
 
 
 class Ngrams(nn.Module):
@@ -49,11 +62,11 @@ class Ngrams(nn.Module):
         super().__init__()
         self.columns = list(specs)
         self.config, self.out_dim = config, config.width
-        self.table = nn.EmbeddingBag(config.buckets + 1, config.width, mode="sum", padding_idx=0)
+        self.table = Table(config.buckets + 1, config.width)
         nn.init.normal_(self.table.weight, std=0.02)
         with torch.no_grad():
             self.table.weight[0] = 0
-        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""

@@ -14,6 +14,7 @@ from annotated_types import Ge, Le, MaxLen
 from torch import Tensor, nn
 
 from luban.layers.dense import ACTIVATIONS, Activation, Share, Width, Widths
+from luban.layers.dropout import Dropout
 
 ROLE, TAKES = "encoder", ("image",)
 SIZES = {
@@ -56,7 +57,7 @@ class ResNet(nn.Module):
             side = max(1, side // 2)
             layers += [Residual(channels, config.activation) for _ in range(count)]
             width = channels
-        self.layers, self.final, self.dropout = nn.Sequential(*layers), config.final, nn.Dropout(config.dropout)
+        self.layers, self.final, self.dropout = nn.Sequential(*layers), config.final, Dropout(config.dropout)
         self.out_dim = width
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:

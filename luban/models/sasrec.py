@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from luban.errors import RecipeError
 from luban.layers.attention import attend
 from luban.layers.dense import Count, Share, Width
+from luban.layers.dropout import Dropout
 from luban.messages import tr
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Sasrec(nn.Module):
         self.item = nn.Parameter(torch.randn(sizes.items, config.width) / math.sqrt(config.width))
         self.place = nn.Parameter(torch.randn(config.length, config.width) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
 
     def states(self, batch: Histories) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, D) after each item of the history, (B, T) the items, and which places are filled, the latest on the right."""
@@ -130,7 +131,7 @@ class Block(nn.Module):
         self.attention_norm, self.feed_norm = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
         self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
         self.feed = nn.Sequential(nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         """(B, T, D), (B, 1, T, T) which places each place sees -> (B, T, D)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from luban.errors import RecipeError
 from luban.layers.attention import attend, weights
 from luban.layers.dense import Count, Share, Width
+from luban.layers.dropout import Dropout
 from luban.layers.texts import Texts
 from luban.messages import tr
 
@@ -59,7 +60,7 @@ class Transformer(nn.Module):
         self.embed = nn.Linear(spec["numbers"], config.width) if self.texts is None else None
         self.out_dim = config.width
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm, self.dropout = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.width), Dropout(config.dropout)
 
     def forward(self, inputs: dict[str, Any]) -> Tensor:
         """(B, D)."""
@@ -88,7 +89,7 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
         hidden = config.expansion * config.width
         self.feed = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for layer in (self.out, self.feed[2]):
             nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.layers))  # type: ignore[arg-type]
 

@@ -116,7 +116,8 @@ def optimizer_bytes(groups: list[dict[str, Any]], name: str, momentum: float) ->
         of_group = sum(p.numel() * p.element_size() for p in group["params"])
         steps = 4 * len(group["params"])
         if name in ("adamw", "adam") or (name == "muon" and not group["muon"]):
-            count += 2 * of_group + steps
+            ages = sum(len(p) for p in group["params"]) if group.get("rows") else 0
+            count += 2 * of_group + steps + 4 * ages
         elif name == "muon" or (name == "sgd" and momentum):
             count += of_group
     return count

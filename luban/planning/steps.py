@@ -244,14 +244,14 @@ def bytes_of_forms(trial: Trial, settings: Training, scale: float) -> float:
 def parts_of(trial: Trial, settings: Training) -> Parts:
     """Bytes by their use, counted; activations of the dearest micro-batch."""
     net = trial.net
-    weights, trained = bytes_of([*net.parameters(), *net.buffers()]), bytes_of([p for p in net.parameters() if p.requires_grad])
+    weights = bytes_of([*net.parameters(), *net.buffers()])
     groups = [group for optimizer in trial.stepper.optimizers.values() for group in optimizer.param_groups]
     batch = trial.cut(trial.chosen[0], 0)[0]
     held, by_part = activation_bytes(net, batch, lambda: forward(trial, batch))
     factor = len(trial.sorted()[-1]) / len(trial.chosen[0])
     return Parts(
         weights=weights,
-        gradients=trained,
+        gradients=bytes_of([p for group in groups if not group.get("rows") for p in group["params"]]),
         optimizer=optimizer_bytes(groups, settings.optimizer, settings.momentum),
         copies=weights * (1 + bool(settings.ema)),
         activations=int(held * factor),

@@ -26,6 +26,9 @@ from luban.task import Loss
 from luban.tokenizing import tokenizer
 from luban.tokenizing.tokenizer import Tokenizer
 
+LONGER = 1.5  # an answer at most, over the longest that were learnt from
+SPARE = 10  # tokens beyond
+
 
 class Answering:
     """A frozen (config, state); the state holds the tokenizer beside the column of sources, under `adopted` that of answers where it is another."""
@@ -62,6 +65,12 @@ class Answering:
         other = adopted["answers"]
         return Sides(source, source if other is None else tokenizer.of_spec(other), tuple(adopted["never"]))
 
+    @property
+    def search(self) -> Search:
+        """How answers are looked for: as asked, and half as long again as the longest that were learnt from at most."""
+        asked, longest = self.config.generation, self.state.get("longest", 0)
+        return replace(asked, max_tokens=min(asked.max_tokens, round(LONGER * longest) + SPARE)) if longest else asked
+
     def losses(self, net: nn.Module, batch: Batch) -> Iterator[Loss]:
         """Mean -log chance of the targets, smoothed."""
         total, count = loss(net, batch, self.config.label_smoothing)  # type: ignore[arg-type]
@@ -69,7 +78,7 @@ class Answering:
 
     def predict(self, net: nn.Module, batch: Batch) -> Answers:
         """How well the targets are foretold, where they are known, and the answers."""
-        found = answering.said(net, batch, self.sides, asked_of(batch, self.config.generation))
+        found = answering.said(net, batch, self.sides, asked_of(batch, self.search))
         if batch.targets is None or not hasattr(net, "hidden"):
             return found
         nats, count = judged(net, batch)  # type: ignore[arg-type]
@@ -131,7 +140,7 @@ class Answering:
 
     def stream(self, net: nn.Module, batch: Batch, draw: Draw) -> Iterator[pl.DataFrame]:
         """The likeliest text of each source, piece by piece: `row`, `text`, and `finish` once it ends."""
-        yield from answering.streamed(net, batch, self.sides, self.config.generation)
+        yield from answering.streamed(net, batch, self.sides, self.search)
 
     def checked(self) -> Self:
         """The same task as it answers golden rows: the first token and its chance, for the best of several answers may differ by machine."""

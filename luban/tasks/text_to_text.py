@@ -26,7 +26,7 @@ from luban.rewriting.batch import Batch, of_ragged
 from luban.rewriting.encoding import AS_LONG, ASKED, DECODE, GREEDILY, HAS, NO_TAG, SOURCE, TAG, TARGET, encode, marked
 from luban.rewriting.judging import Answering
 from luban.rewriting.segmenting import form_of
-from luban.rewriting.sides import spaced
+from luban.rewriting.sides import longest_of, spaced
 from luban.rewriting.windows import begins_of, cut, ends_of
 from luban.roles import Vocabulary
 from luban.schema import validate
@@ -100,6 +100,7 @@ class TextToText(Answering):
         tags: list[str]
         form: Literal["13a", "zh"]
         adopted: translators.Adopted | None = None
+        longest: Annotated[int, Ge(0)] = 0  # tokens of the longest training targets; 0 = unknown
 
     split = Split(by="random")
     traits = Traits(of_answers=("generation",), of_networks=("label_smoothing",))
@@ -198,9 +199,11 @@ class TextToText(Answering):
         known = {"corpus": corpus, "tags": tags, "form": form}
         if self.config.model.get("pretrained"):
             spec, rest = translators.adopt(named(self.config.model), tags)
-            return {"inputs": {self.column: spec}, **known, **rest}
-        learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
-        return {"inputs": {self.column: learnt.as_spec()}, **known, "num_tokens": learnt.num_tokens + len(tags), "adopted": None}
+            state = {"inputs": {self.column: spec}, **known, **rest}
+        else:
+            learnt = tokenizer.learn([spaced(text) for text in (*left, *right)], self.config.tokenizer, self.config.vocabulary)
+            state = {"inputs": {self.column: learnt.as_spec()}, **known, "num_tokens": learnt.num_tokens + len(tags), "adopted": None}
+        return state | {"longest": longest_of(right, type(self)(self.config, state).sides)}
 
     @property
     def before(self) -> np.ndarray:

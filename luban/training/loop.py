@@ -22,7 +22,7 @@ from luban.draw import Draw
 from luban.errors import say
 from luban.messages import tr
 from luban.predicting import move
-from luban.training import budget, checkpoints, compiling, device, recovery
+from luban.training import budget, checkpoints, compiling, device, optimizers, recovery
 from luban.training.distributed import agree, in_turn, is_first, share, world
 from luban.training.log import Log
 from luban.training.progress import Progress
@@ -73,6 +73,7 @@ class Trainer:
         """Train to the end, or to a step; resumes where a checkpoint stands."""
         resumed = in_turn(self.resume)
         if not self.progress.done:
+            optimizers.load()
             self.net.train()
             keep_frozen(self.net)
             self.settle(resumed)

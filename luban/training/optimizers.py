@@ -9,12 +9,15 @@ from torch import nn
 
 from luban.errors import TrainingError
 from luban.messages import tr
+from luban.training.adamw import QuickAdamW
 from luban.training.muon import Muon
+from luban.training.rowwise import RowAdamW
 from luban.training.settings import Training
 
 DEFAULT_RATE = {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.05, "gd": 0.1, "muon": 5e-3}
 DEFAULT_DECAY = {"adamw": 0.01, "adam": 0.0, "sgd": 5e-4, "gd": 0.0, "muon": 0.05}
 RATES = {"adamw": "learning_rate", "adam": "learning_rate", "muon": "muon_rate"}  # what an architecture may state
+BY_ROW = ("adamw", "adam")  # they step the rows of a table that have a gradient, where its module says so
 THIN = 32  # orthogonalising a matrix with a shorter side gains nothing: first and last layers
 
 
@@ -25,9 +28,9 @@ def build(net: nn.Module, settings: Training, part: str = "", *, half: bool = Fa
         raise TrainingError(
             "L310", tr("no parameter can be trained"), where=part or "model", fix=tr("choose another model, or unfreeze a part")
         )
-    if settings.optimizer in ("adamw", "adam"):
+    if settings.optimizer in BY_ROW:
         on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-        adamw = QuickAdamW if on_cpu else torch.optim.AdamW
+        adamw = RowAdamW if any(group["rows"] for group in groups) else QuickAdamW if on_cpu else torch.optim.AdamW
         return adamw(groups, betas=(0.9, 0.999 if settings.optimizer == "adam" else 0.99), fused=True)
     if settings.optimizer == "muon":
         return Muon(groups, momentum=settings.momentum, half=half)
@@ -35,30 +38,9 @@ def build(net: nn.Module, settings: Training, part: str = "", *, half: bool = Fa
     return DecoupledSGD(groups, lr=0.1, momentum=momentum)
 
 
-class QuickAdamW(torch.optim.AdamW):
-    """torch's AdamW and its own fused step, without the choices it makes before each: for a small net these take longer than the step."""
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step of every group."""
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            states = [self.state[p] or self.begun(p) for p in parameters]
-            steps, (beta1, beta2) = [state["step"] for state in states], group["betas"]
-            if not parameters:
-                continue
-            torch._foreach_add_(steps, 1)
-            torch._fused_adamw_(
-                parameters, [p.grad for p in parameters], [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states], [],
-                steps, lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
-            )  # fmt: skip
-            torch.autograd.graph.increment_version(parameters)  # the fused step does not: what is kept for a tensor as it was must be told
-
-    def begun(self, parameter: nn.Parameter) -> dict[str, Any]:
-        """The state before the first step, as torch keeps it."""
-        state = self.state[parameter]
-        state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
-        return state
+def load() -> None:
+    """What torch loads with its first optimizer, while there is memory: a package half loaded when memory ends can't be loaded again."""
+    import torch._dynamo  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 
 class DecoupledSGD(torch.optim.SGD):
@@ -74,8 +56,8 @@ class DecoupledSGD(torch.optim.SGD):
 
 
 def parameter_groups(module: nn.Module, settings: Training) -> list[dict[str, Any]]:
-    """Groups by (rate, decay, matrix or not), in the order of the parameters."""
-    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    """Groups by (rate, decay, hidden matrix or not, stepped by rows or not), in the order of the parameters."""
+    groups: dict[tuple[float, float, bool, bool], list[nn.Parameter]] = {}
     for owner, parameter in owned_parameters(module):
         matrix = parameter.ndim >= 2
         rate = settings.learning_rate or getattr(owner.rates, RATES.get(settings.optimizer, ""), None) or DEFAULT_RATE[settings.optimizer]
@@ -83,16 +65,19 @@ def parameter_groups(module: nn.Module, settings: Training) -> list[dict[str, An
         decay = settings.weight_decay if settings.weight_decay is not None else stated
         decay = DEFAULT_DECAY[settings.optimizer] if decay is None else decay
         hidden = settings.optimizer == "muon" and is_hidden(owner.module, parameter)
-        groups.setdefault((rate, decay if matrix else 0.0, hidden), []).append(parameter)
+        rows = settings.optimizer in BY_ROW and is_rowwise(owner.module, parameter)
+        groups.setdefault((rate, decay if matrix else 0.0, hidden, rows), []).append(parameter)
     return [group_of(settings, key, parameters) for key, parameters in groups.items()]
 
 
-def group_of(settings: Training, key: tuple[float, float, bool], parameters: list[nn.Parameter]) -> dict[str, Any]:
+def group_of(settings: Training, key: tuple[float, float, bool, bool], parameters: list[nn.Parameter]) -> dict[str, Any]:
     """One group as torch has them; `base_rate` is what the schedule multiplies."""
-    rate, decay, hidden = key
+    rate, decay, hidden, rows = key
     group: dict[str, Any] = {"params": parameters, "lr": rate, "base_rate": rate}
     if settings.optimizer == "muon":
         group["muon"] = hidden
+    if settings.optimizer in BY_ROW:
+        group["rows"] = rows
     decoupled = "decoupled_decay" if settings.optimizer in ("sgd", "gd") else "weight_decay"
     return group | {decoupled: decay}
 
@@ -102,6 +87,11 @@ def is_hidden(module: nn.Module, parameter: nn.Parameter) -> bool:
     if parameter.ndim < 2 or isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return False
     return min(parameter.shape[0], parameter[0].numel()) >= THIN
+
+
+def is_rowwise(module: nn.Module, parameter: nn.Parameter) -> bool:
+    """Whether a module says that a step reads few rows of this table."""
+    return any(getattr(module, name) is parameter for name in getattr(module, "rowwise", ()))
 
 
 class Owner:

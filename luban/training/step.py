@@ -18,6 +18,7 @@ from luban.task import Loss, Pool
 from luban.training import optimizers
 from luban.training.device import autocast
 from luban.training.distributed import gather, sum_over_ranks, world
+from luban.training.rowwise import make_whole, sort_by_rows
 from luban.training.settings import Training
 
 NORM_LEAST = 1e-6  # added to a norm that is divided by, as torch does
@@ -106,10 +107,14 @@ class Stepper:
             total += out.value.item() * out.count
             count += out.count
         parameters = [p for group in optimizer.param_groups for p in group["params"]]  # type: ignore[union-attr]
+        tables = [p for group in optimizer.param_groups if group.get("rows") for p in group["params"]]  # type: ignore[union-attr]
+        if not tables or world()[1] > 1:
+            make_whole(parameters)
         if world()[1] > 1:
             total, count = sum_over_ranks(parameters, torch.tensor([total, count], dtype=torch.float64)).tolist()
+        sort_by_rows(tables)
         count = max(1.0, count)
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = gradients_of(parameters)
         if divided and not pooled and gradients:
             torch._foreach_div_(gradients, count)
         return part, total / count
@@ -146,10 +151,10 @@ class Stepper:
         """Penalise, check, clip, step. Raises NotFinite before the update."""
         optimizer = self.optimizer(part)
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = gradients_of(parameters)
         if self.settings.l2:
             matrices = [p for p in parameters if p.ndim >= 2]
-            torch._foreach_add_([p.grad for p in matrices], matrices, alpha=self.settings.l2 / self.rows)  # type: ignore[arg-type]
-        gradients: list[Tensor] = [p.grad for p in parameters]  # type: ignore[misc]
+            torch._foreach_add_(gradients_of(matrices), [read_of(p) for p in matrices], alpha=self.settings.l2 / self.rows)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
         if not math.isfinite(value) or not math.isfinite(norm.item()):
             self.applied = 0
@@ -159,6 +164,18 @@ class Stepper:
         for group in optimizer.param_groups:
             group["lr"] = group["base_rate"] * rate
         optimizer.step()
+
+
+def gradients_of(parameters: list[nn.Parameter]) -> list[Tensor]:
+    """The gradients of those that have one, to be read and changed; of a table stepped by rows, those of its rows."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return [gradient.values() if gradient.is_sparse else gradient for gradient in gradients]
+
+
+def read_of(parameter: nn.Parameter) -> Tensor:
+    """A parameter; of a table stepped by rows, the rows that have a gradient."""
+    gradient = parameter.grad
+    return parameter.detach().index_select(0, gradient.indices()[0]) if gradient is not None and gradient.is_sparse else parameter
 
 
 class NotFinite(ArithmeticError):

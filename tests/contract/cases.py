@@ -160,7 +160,7 @@ def gradients(made: Ready, rows: np.ndarray, micro: int, *, double: bool = True)
     runs, found, turn = [made.task.losses(net, batch) for batch in batches], [], 0
     while (outcome := stepper.backward(runs, batches, 0, turn)) is not None:
         moved = [p for group in stepper.optimizer(outcome[0]).param_groups for p in group["params"]]
-        found += [(p.grad if p.grad is not None else torch.zeros_like(p)).detach().double().flatten() for p in moved]
+        found += [(p.grad if p.grad is not None else torch.zeros_like(p)).to_dense().detach().double().flatten() for p in moved]
         turn += 1
     return torch.cat(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 import luban
 from luban.errors import DataError, LubanError, RecipeError
 from luban.recipe import parse
+from luban.rewriting.sides import longest_of
 from luban.run import train
 from luban.tasks.text_to_text import TextToText
 
-QUICK = {"steps": 100, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "threads": 1}
+QUICK = {"steps": 160, "batch_size": 16, "learning_rate": 0.01, "precision": "float32", "threads": 1}
 TINY = {"kind": "lstm_attention", "embedding": 22, "hidden": 19, "context": 32}
 TASK = {"kind": "translation", "vocabulary": 512, "decoded": 10, "generation": {"beams": 2, "best": 2, "max_tokens": 12}}
 
@@ -97,6 +99,27 @@ def test_streamed_pieces_are_the_greedy_answer(run: Any) -> None:
     whole = pl.concat(frames).group_by("row", maintain_order=True).agg(pl.col("text").str.join(""), pl.col("finish").last())
     assert whole["finish"].to_list() == ["stop", "stop"]
     assert all(text == text.strip() != "" for text in whole["text"])
+
+
+def test_an_answer_may_be_hardly_longer_than_the_longest_learnt_from(run: Any) -> None:
+    """Half as much again as the longest target, and ten tokens; a bundle from before that was known answers as it is asked."""
+    model = luban.load(run.bundle)
+    task = model.task
+    lengths = task.encode(table()).data["target"].lengths
+    assert task.state["longest"] == max(lengths)
+    wide = type(task)(replace(task.config, generation=replace(task.config.generation, max_tokens=1000)), task.state)
+    assert wide.search.max_tokens == round(1.5 * max(lengths)) + 10
+    assert task.search.max_tokens == task.config.generation.max_tokens == 12
+    before = type(task)(wide.config, {key: value for key, value in task.state.items() if key != "longest"})
+    before.check_state()
+    assert before.search.max_tokens == 1000
+
+
+def test_the_longest_leaves_out_accidents(run: Any) -> None:
+    sides = luban.load(run.bundle).task.sides
+    texts = ["red cat " * number for number in range(1, 1001)]
+    assert longest_of(texts, sides) == longest_of(texts[:-1], sides) == longest_of([*texts[:-1], "red cat " * 9000], sides)
+    assert longest_of(["red"], sides) == longest_of(["red", ""], sides) > 0
 
 
 def test_one_model_answers_in_the_language_asked_for(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from luban.errors import TrainingError
 from luban.models.gpt import Gpt
 from luban.task import Loss
 from luban.training import optimizers
+from luban.training.adamw import QuickAdamW
 from luban.training.loop import Trainer
 from luban.training.muon import orthogonalise
 from luban.training.settings import Training
@@ -56,7 +57,7 @@ def test_adamw_on_a_cpu_is_torchs_fused_one_to_the_bit_and_each_reads_the_others
     nets = [nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2), nn.Linear(2, 2)) for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
     quick, oracle = (
-        optimizers.QuickAdamW(groups(nets[0], 0.1), lr=0.02, fused=True),
+        QuickAdamW(groups(nets[0], 0.1), lr=0.02, fused=True),
         torch.optim.AdamW(groups(nets[1], 0.1), lr=0.02, fused=True),
     )
     versions = [p._version for p in nets[0].parameters()]
