@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,12 +39,12 @@ def joined() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     level = logger.level
     if rank:
         logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE):
+            yield
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
@@ -52,6 +52,18 @@ def joined() -> Iterator[None]:
         raise TrainingError("L340", tr("another rank ended: {why}", why=str(error)[-100:]), where=f"rank {rank}", fix=fix) from error
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def group(backend: str, **options: Any) -> Iterator[None]:
+    """The process group, gone with its threads afterwards: one that outlives it may abort a process that ends well."""
+    # its functions have the group as a default: loaded only later, with the first optimizer, they would hold it for ever
+    import torch.distributed.nn.functional  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    dist.init_process_group(backend, **options)
+    try:
+        yield
+    finally:
         dist.destroy_process_group()
 
 

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from cases import STEPPED, flat, gradients, ready
 from torch import Tensor
 
-from luban.training.distributed import world
+from luban.training.distributed import group, world
 from luban.training.loop import Trainer
 
 
@@ -19,10 +19,9 @@ def work(rank: int, count: int, names: tuple[str, ...], folder: str) -> None:
     """This rank's gradient and weights of each case, into files."""
     torch.set_num_threads(1)
     store = dist.FileStore(str(Path(folder) / "store"), count)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=100))
-    for name in names:
-        torch.save(results(name, micro=1, accumulation=2), Path(folder) / f"{name}-{rank}.pt")
-    dist.destroy_process_group()
+    with group("gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=100)):
+        for name in names:
+            torch.save(results(name, micro=1, accumulation=2), Path(folder) / f"{name}-{rank}.pt")
 
 
 def alone(name: str) -> dict[str, Tensor]:
