@@ -18,11 +18,24 @@ def backwards(lengths: Tensor, steps: Tensor) -> Tensor:
 
 def both_ways(x: Tensor, layer: Any, turned: Tensor) -> Tensor:
     """(B, T, D) -> (B, T, ways · hidden); the second way reads each row reversed within its own length."""
-    states = [layer[0](x)[0]]
+    states = [through(layer[0], x)]
     if len(layer) == 2:
-        back, _ = layer[1](turn(x, turned))
-        states.append(turn(back, turned))
+        states.append(turn(through(layer[1], turn(x, turned)), turned))
     return torch.cat(states, dim=2)
+
+
+def through(layer: nn.LSTM, x: Tensor) -> Tensor:
+    """(B, T, D) -> (B, T, hidden); in float32 where bfloat16 is asked for and the processor has no such layer: oneDNN would raise."""
+    if lacks_halves(x):
+        with torch.autocast(x.device.type, enabled=False):
+            return layer(x.float())[0]
+    return layer(x)[0]
+
+
+def lacks_halves(x: Tensor) -> bool:
+    """Whether products are to be of bfloat16 and oneDNN has none for this processor."""
+    asked = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return asked and torch.backends.mkldnn.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def turn(x: Tensor, order: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def test_by_hand(exact: bool) -> None:
     torch.testing.assert_close(layer.scale, torch.tensor([0.01, 0.1]))
     found = layer(torch.tensor([[1.0, 0.0], [2.0, 2.0], [0.0, 0.0]]))
     torch.testing.assert_close(found, torch.tensor([[2.27, 0.0], [2.28, 25.4], [1.0, 0.0]]), atol=1e-5, rtol=1e-5)
-    if exact:
+    if exact and eight_bits.is_exact(many=False):
         half = layer(torch.tensor([[1.0, -0.5]]))
         torch.testing.assert_close(half, torch.tensor([[1 + 1.27 + 0.63 * 64 / 127, -12.7 * 64 / 127]]), atol=1e-5, rtol=1e-5)
 
