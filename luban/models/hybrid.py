@@ -1,9 +1,10 @@
 """hybrid: two towers, a user's history and an item, each from ids and descriptions; an item without a history is known by what describes it.
 
-In-batch softmax with log-q correction: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations". Ids left out in
-training, so that descriptions stand alone: Volkovs et al. 2017, "DropoutNet: addressing cold start in recommender systems". What is asked comes after
-what is known of the user, as when answers are wanted; how often an item is asked for is no matter of taste, and stands beside the towers' product.
-B users, E items of their histories, P pairs, I items, D width.
+In-batch softmax with log-q correction: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations". The ids begin as
+least squares leave them, and are left out in training, so that descriptions stand alone: Volkovs et al. 2017, "DropoutNet: addressing cold start in
+recommender systems". Without its id an item is the mean of its nearest by description (Gantner et al. 2010, "Learning attribute-to-feature mappings for
+cold-start recommendations") and what the net learns to add. What is asked comes after what is known of the user, as when answers are wanted; how often an
+item is asked for is no matter of taste, and stands beside the towers' product. B users, E items of their histories, P pairs, I items, D width.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from luban.layers.described import described, weighed
+from luban.layers.towers import lending, towers
+
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
 
 ROLE, TAKES = "recommender", ()
 SIZES = {"tiny": {"width": 16}, "small": {"width": 128}, "base": {"width": 256}}
-SMALL = 0.05  # standard deviation of the first vectors, of ids and of descriptions: neither begins by outshouting the other
+SMALL = 0.05  # standard deviation of the ids' vectors before anything is known
+SPREAD = 2.0  # of a user's first scores over the items
 SEEN = 0.1  # times that every item counts as asked for beforehand
 PIECE = 8192  # items described at once
 
 
-def small(layer: nn.Linear) -> nn.Linear:
-    """With first weights that make of inputs of variance 1 vectors as small as those of ids."""
-    nn.init.normal_(layer.weight, std=SMALL / layer.in_features**0.5)
+def silent(layer: nn.Linear) -> nn.Linear:
+    """With first weights that add nothing."""
+    nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -38,9 +43,9 @@ class Hybrid(nn.Module):
 
     objective = "pool"
     reads_content = reads_people = True
-    learning_rate = 5e-3
+    learning_rate = 2e-3
     weight_decay = 0.1
-    epochs = 18
+    epochs = 9
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -52,14 +57,18 @@ class Hybrid(nn.Module):
         """Share of the items whose id, and of described users whose history, is left out in training, so that descriptions learn to stand alone."""
         pairs: Annotated[int, Gt(0), Le(1024)] = 16
         """Items of each user asked at once, from what came before a place in the history that is drawn anew each time."""
-        fresh: Annotated[float, Ge(0), Le(1)] = 0.98
+        fresh: Annotated[float, Ge(0), Le(1)] = 0.8
         """Share of the known items that are asked for less often than an item that nobody took is taken to be."""
+        neighbours: Annotated[int, Gt(0), Le(1000)] = 5
+        """Items described alike that lend their vectors to one without a history."""
 
     named: nn.Parameter  # (I, D)
     spoken: nn.Parameter  # (I, D)
     met: Tensor  # (I,) 1 for items with a history
     log_share: Tensor  # (I,) of how often an item is asked for in training, against the mean of all
     prior: Tensor  # (I,) the same in an answer; of an item that nobody took as of one that many did, else no answer would hold it
+    near: Tensor  # (I, K) int32 the items that lend an item their vectors
+    share: Tensor  # (I, K) of each of them; 0 where nobody does
     kept: tuple[Any, tuple[Tensor, Tensor]] | None = None  # the vectors of all items, and the weights they came from
 
     def __init__(self, config: Hybrid.Config, sizes: Sizes) -> None:
@@ -69,15 +78,35 @@ class Hybrid(nn.Module):
         wide = sum(encoder.out_dim for encoder in sizes.encoders)
         self.named = nn.Parameter(torch.randn(sizes.items, config.width) * SMALL)
         self.spoken = nn.Parameter(torch.randn(sizes.items, config.width) * SMALL)
-        self.describe = small(nn.Linear(wide, 2 * config.width)) if wide else None
+        self.describe = silent(nn.Linear(wide, 2 * config.width)) if wide else None
         self.people, self.people_encoders = sizes.people, nn.ModuleList(sizes.people_encoders)
         wide = sum(encoder.out_dim for encoder in sizes.people_encoders)
-        self.tell = small(nn.Linear(wide, config.width)) if wide else None
+        self.tell = silent(nn.Linear(wide, config.width)) if wide else None
         self.register_buffer("met", torch.as_tensor(sizes.counts > 0).float())
         self.register_buffer("log_share", torch.zeros(sizes.items))
         self.register_buffer("prior", torch.zeros(sizes.items))
+        self.register_buffer("near", torch.zeros(sizes.items, config.neighbours, dtype=torch.int32))
+        self.register_buffer("share", torch.zeros(sizes.items, config.neighbours))
 
+    def check_buffers(self) -> None:
+        """Raises ValueError where a lender is no item: the buffers of a bundle come from a stranger."""
+        if bool(((self.near < 0) | (self.near >= len(self.near))).any()):
+            raise ValueError("near")
+
+    @torch.no_grad()
     def prepare(self, memory: Any) -> None:
+        """Vectors to begin with, neighbours by description, and how often each item is asked for."""
+        for mine, found in zip((self.named, self.spoken), towers(memory.matrix(), factors=self.config.width, spread=SPREAD), strict=True):
+            mine.copy_(found)
+        if self.describe is not None:
+            told = weighed(described(self.content, len(self.named)), 1.0)
+            for mine, found in zip(
+                (self.near, self.share), lending(told, memory.counts.cpu().numpy(), self.config.neighbours), strict=True
+            ):
+                mine.copy_(found)
+        self.count(memory)
+
+    def count(self, memory: Any) -> None:
         """How often each item is asked for, exactly: one of a history is drawn after each of its places as often as after any other."""
         lengths = memory.starts.diff()
         count = int(memory.starts[-1])
@@ -93,7 +122,7 @@ class Hybrid(nn.Module):
         among = max(1, round(self.config.fresh * int(known.sum())))
         self.prior.copy_(torch.where(known, self.log_share, self.log_share[known].kthvalue(among).values))
 
-    def described(self, items: Tensor) -> tuple[Tensor, Tensor]:
+    def learnt(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) what descriptions add to the vectors of some items, named and spoken."""
         if self.describe is None:
             nothing = self.named.new_zeros(len(items), self.config.width)
@@ -119,16 +148,25 @@ class Hybrid(nn.Module):
             if self.tell is None or inputs == {} or not bool(here.any()):
                 continue
             inputs = self.people.inputs(batch.user[here]) if inputs is None else {name: value[here] for name, value in inputs.items()}
-            out[here] = self.tell(self.joined(self.people_encoders, inputs))
+            out[here] = self.tell(self.joined(self.people_encoders, inputs)).to(out)
         return out
 
     def vectors(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, D) of some items: as they are named, and as they speak."""
-        named, spoken = self.described(items)
-        known = self.met[items].to(named)[:, None]
+        """(n, D) of some items: as they are named, and as they speak; of those without a history, and of some in training, by their descriptions alone."""
+        bare = self.met[items] == 0
         if self.training and self.config.forget:
-            known = known * (torch.rand(len(items), 1) >= self.config.forget).to(named)
-        return named + known * F.embedding(items, self.named), spoken + known * F.embedding(items, self.spoken)
+            bare = bare | ((torch.rand(len(items)) < self.config.forget).to(bare.device) & (self.share[items, 0] > 0))
+        named, spoken = F.embedding(items, self.named), F.embedding(items, self.spoken)
+        place = torch.nonzero(bare)[:, 0]
+        added = self.learnt(items[place])
+        return tuple(
+            own.index_copy(0, place, self.lent(items[place], table) + more)
+            for own, table, more in ((named, self.named, added[0]), (spoken, self.spoken, added[1]))
+        )
+
+    def lent(self, items: Tensor, table: Tensor) -> Tensor:
+        """(n, D) the mean of the vectors of those described alike."""
+        return (F.embedding(self.near[items].long(), table) * self.share[items][..., None]).sum(1)
 
     def pooled(self, batch: Histories, positive: Tensor) -> Tensor:
         """(B · P, 2 D + 5) float32 at least, of each pair of a user and a later item: what came before, and 1; the item, and its prior; its code in two; its log share.
