@@ -158,11 +158,9 @@ class Hybrid(nn.Module):
             bare = bare | ((torch.rand(len(items)) < self.config.forget).to(bare.device) & (self.share[items, 0] > 0))
         named, spoken = F.embedding(items, self.named), F.embedding(items, self.spoken)
         place = torch.nonzero(bare)[:, 0]
-        added = self.learnt(items[place])
-        return tuple(
-            own.index_copy(0, place, self.lent(items[place], table) + more)
-            for own, table, more in ((named, self.named, added[0]), (spoken, self.spoken, added[1]))
-        )
+        more_named, more_spoken = self.learnt(items[place])
+        named = named.index_copy(0, place, self.lent(items[place], self.named) + more_named)
+        return named, spoken.index_copy(0, place, self.lent(items[place], self.spoken) + more_spoken)
 
     def lent(self, items: Tensor, table: Tensor) -> Tensor:
         """(n, D) the mean of the vectors of those described alike."""

@@ -20,6 +20,8 @@ CELLS = 1 << 21  # scores held at once: 8 MB, which an allocator gives again
 SPARE = 28  # scores beyond those asked for, among which ties are broken
 FEWEST = 512  # items of a block
 GROUPED = 64  # times as many items as are looked for, from which they are looked for in groups
+GROUP, OPEN = 16, 32  # items of a group that is looked at as one; groups of a user that may hold something better
+TIED, TINY = 2**-14, 1e-37  # of a score, and of one near 0: more than what a tie leaves out
 LOW, SIGN, NOISE = 0xFFFFFFFF, 0x7FFFFFFF, 0x80
 
 Score = Callable[[int, int], Tensor]  # items from, to -> (B, to - from), asked for once and written over
@@ -52,11 +54,38 @@ def best(
     for start in range(0, num_items, block):
         stop = min(start + block, num_items)
         scores = masked(score(start, stop), start, stop, hidden, allowed)
-        kept = likely(scores, place[start:stop], count)
-        found = kept if found is None else first(torch.cat([found[0], kept[0]], 1), torch.cat([found[1], kept[1]], 1), count)
+        better = None if found is None else among(scores, place[start:stop], found, count)
+        if better is None:
+            kept = likely(scores, place[start:stop], count)
+            better = kept if found is None else first(torch.cat([found[0], kept[0]], 1), torch.cat([found[1], kept[1]], 1), count)
+        found = better
     key, scores = found or (torch.zeros(num_users, 0, dtype=torch.int64), torch.zeros(num_users, 0))
     items, scores = widen(item_at[key & LOW], count, -1), widen(scores, count, -torch.inf)
     return torch.where(scores == -torch.inf, -1, items), scores
+
+
+def among(scores: Tensor, place: Tensor, found: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor] | None:
+    """(B, K) as `first`, of what was found and what of a block may stand among it; None where that may be much.
+
+    Most groups of items hold nothing as good as the last of what was found: one look at their best says so.
+    """
+    least, groups = found[1][:, -1:], scores.shape[1] // GROUP
+    if found[1].shape[1] < count or not groups or not bool(least.isfinite().all()):
+        return None
+    even = groups * GROUP  # the rest stands by itself
+    best_of = scores[:, :even].unflatten(1, (GROUP, groups)).amax(1)
+    row, group = torch.nonzero(best_of >= least - least.abs() * TIED - TINY, as_tuple=True)
+    many = torch.bincount(row, minlength=len(scores))
+    most = int(many.max())
+    if most > OPEN:
+        return None
+    open_ = torch.full((len(scores), most), -1)
+    open_[row, torch.arange(len(row)) - (many.cumsum(0) - many)[row]] = group
+    at = (open_.clamp(min=0)[:, None] + groups * torch.arange(GROUP)[:, None]).flatten(1)
+    values = scores.gather(1, at).masked_fill((open_ < 0).repeat(1, GROUP), -torch.inf)
+    at = torch.cat([at, torch.arange(even, scores.shape[1]).expand(len(scores), -1)], 1)
+    values = torch.cat([values, scores[:, even:]], 1)
+    return first(torch.cat([found[0], keys(values, place[at])], 1), torch.cat([found[1], values], 1), count)
 
 
 def likely(scores: Tensor, place: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,20 @@ def test_the_best_are_those_of_a_full_sort(num_items: int, grouped: int, monkeyp
         assert found[user, : len(order[:50])].tolist() == plain[user][order[:50]].tolist()
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, 3e-39, -1e4])
+def test_what_a_tie_leaves_out_is_found_in_later_blocks(level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that differ by less than is compared stand in every block; the same list comes from one block."""
+    rng = torch.Generator().manual_seed(5)
+    scores = level + torch.randn(7, 4000, generator=rng) * (abs(level) or 1e-38) * 2**-17
+    nothing = (torch.zeros(0).long(),) * 2
+    whole = ranking.best(lambda a, b: scores[:, a:b].clone(), 7, 4000, 10, hidden=nothing, allowed=None)
+    monkeypatch.setattr(ranking, "CELLS", 1000)
+    cut = ranking.best(lambda a, b: scores[:, a:b].clone(), 7, 4000, 10, hidden=nothing, allowed=None)
+    assert whole[0].tolist() == cut[0].tolist()
+    monkeypatch.setattr(ranking, "OPEN", 0)
+    assert ranking.best(lambda a, b: scores[:, a:b].clone(), 7, 4000, 10, hidden=nothing, allowed=None)[0].tolist() == whole[0].tolist()
+
+
 def test_items_of_one_score_are_named_by_no_order_of_names() -> None:
     items, _ = ranking.best(lambda a, b: torch.zeros(2, b - a), 2, 1009, 10, hidden=(torch.zeros(0).long(),) * 2, allowed=None)
     assert items[0].tolist() == items[1].tolist() != list(range(10))
