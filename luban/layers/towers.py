@@ -40,7 +40,8 @@ def spread_of(users: Any, named: Tensor, spoken: Tensor) -> float:
     some = users[:: max(1, users.shape[0] // SAMPLE)]
     root = np.sqrt(np.maximum(1, np.diff(some.indptr)))
     asked = torch.from_numpy(((some @ spoken.numpy()) / root[:, None]).astype(np.float32))
-    return float((asked @ named.T).std(1, correction=0).mean())
+    apart = named - named.mean(0)
+    return float(((asked @ (apart.T @ apart / max(1, len(named)))) * asked).sum(1).clamp(min=0).sqrt().mean())
 
 
 def lending(told: Any, counts: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor]:

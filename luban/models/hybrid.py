@@ -158,6 +158,8 @@ class Hybrid(nn.Module):
             bare = bare | ((torch.rand(len(items)) < self.config.forget).to(bare.device) & (self.share[items, 0] > 0))
         named, spoken = F.embedding(items, self.named), F.embedding(items, self.spoken)
         place = torch.nonzero(bare)[:, 0]
+        if len(place) < (2 if self.training else 1):  # norms over a batch can make nothing of one
+            return named, spoken
         more_named, more_spoken = self.learnt(items[place])
         named = named.index_copy(0, place, self.lent(items[place], self.named) + more_named)
         return named, spoken.index_copy(0, place, self.lent(items[place], self.spoken) + more_spoken)

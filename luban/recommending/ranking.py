@@ -70,7 +70,7 @@ def among(scores: Tensor, place: Tensor, found: tuple[Tensor, Tensor], count: in
     Most groups of items hold nothing as good as the last of what was found: one look at their best says so.
     """
     least, groups = found[1][:, -1:], scores.shape[1] // GROUP
-    if found[1].shape[1] < count or not groups or not bool(least.isfinite().all()):
+    if found[1].shape[1] < count or not groups or not len(scores) or not bool(least.isfinite().all()):
         return None
     even = groups * GROUP  # the rest stands by itself
     best_of = scores[:, :even].unflatten(1, (GROUP, groups)).amax(1)

@@ -51,6 +51,12 @@ def test_what_a_tie_leaves_out_is_found_in_later_blocks(level: float, monkeypatc
     assert ranking.best(lambda a, b: scores[:, a:b].clone(), 7, 4000, 10, hidden=nothing, allowed=None)[0].tolist() == whole[0].tolist()
 
 
+def test_nobody_is_told_nothing() -> None:
+    nothing = (torch.zeros(0).long(),) * 2
+    items, scores = ranking.best(lambda a, b: torch.zeros(0, b - a), 0, 5_000_000, 10, hidden=nothing, allowed=None)
+    assert items.shape == scores.shape == (0, 10)
+
+
 def test_items_of_one_score_are_named_by_no_order_of_names() -> None:
     items, _ = ranking.best(lambda a, b: torch.zeros(2, b - a), 2, 1009, 10, hidden=(torch.zeros(0).long(),) * 2, allowed=None)
     assert items[0].tolist() == items[1].tolist() != list(range(10))
