@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,6 +71,12 @@ class Spans:
         place = np.where(filled, place, 0) if len(self.items) else place[:, :0]
         items, amounts = self.items[place], np.where(filled[:, : place.shape[1]], self.amounts[place], 0)
         return torch.from_numpy(items.astype(np.int64)), torch.from_numpy(amounts.astype(np.float32))
+
+
+def both_sides(users: Any) -> tuple[Spans, Spans]:
+    """A sparse matrix (U, I) by its users, and by its items."""
+    by_user, by_item = (Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc()))
+    return by_user, by_item
 
 
 def sweep(own: Tensor, other: Tensor, spans: Spans, *, unobserved: float, penalty: Tensor, block: int) -> None:

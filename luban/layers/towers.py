@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from luban.layers.least_squares import Spans, average, factorise, frequency
+from luban.layers.least_squares import average, both_sides, factorise, frequency
 from luban.layers.nearest import nearest_to
 
 SWEEPS, UNOBSERVED, PENALTY, EXPONENT = 8, 0.3, 0.3, 0.5  # those of ials
@@ -22,7 +22,7 @@ LENDERS, BORROWERS = 65_536, 16_384  # items whose vectors are lent; items with 
 
 def towers(users: Any, *, factors: int, spread: float) -> tuple[Tensor, Tensor]:
     """(I, F) named and spoken of (U, I) what was taken: histories summed and divided by the root of their length give scores that differ by `spread` over the items."""
-    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
+    spans = both_sides(users)
     weights = {"unobserved": UNOBSERVED, "penalty": PENALTY, "exponent": EXPONENT}
     named = torch.zeros(users.shape[1], factors)
     for _, found in factorise(*spans, factors=factors, sweeps=SWEEPS, block=factors, steps=2, scale=0.1, **weights):
@@ -54,9 +54,14 @@ def lending(told: Any, counts: np.ndarray, neighbours: int) -> tuple[Tensor, Ten
     lenders = np.argsort(-counts, kind="stable")[: min(LENDERS, int((counts > 0).sum()))]
     ask = np.r_[lenders[:: max(1, -(-len(lenders) // BORROWERS))], np.flatnonzero(counts == 0)]
     if len(lenders):
-        place = np.full(count, -1)
-        place[lenders] = np.arange(len(lenders))
-        found, likeness = nearest_to(told[ask], told[lenders], neighbours, 0.0, own=place[ask])
-        near[ask, : found.shape[1]] = lenders[found]
-        share[ask, : found.shape[1]] = likeness / np.maximum(likeness.sum(1, keepdims=True), 1e-12)
+        found, of_each = lent(told, ask, lenders, neighbours)
+        near[ask, : found.shape[1]], share[ask, : found.shape[1]] = found, of_each
     return torch.from_numpy(near), torch.from_numpy(share)
+
+
+def lent(told: Any, ask: np.ndarray, lenders: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, K) which of some items are described most like each of the asked (n,), none like itself, and the share (n, K) of each by its likeness."""
+    place = np.full(told.shape[0], -1)
+    place[lenders] = np.arange(len(lenders))
+    found, likeness = nearest_to(told[ask], told[lenders], neighbours, 0.0, own=place[ask])
+    return lenders[found], likeness / np.maximum(likeness.sum(1, keepdims=True), 1e-12)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from luban.layers.folding import fold_in, upright
 from luban.layers.gram import gram, matrix, relaxed
-from luban.layers.least_squares import Spans, factorise, standard
+from luban.layers.least_squares import Spans, both_sides, factorise, standard
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -67,7 +67,7 @@ class Blend(nn.Module):
         weight = relaxed(gram(users), penalty=config.penalty, relax=config.relax, dropout=config.dropout)
         self.weight.copy_(torch.from_numpy(weight))
         yield 0.5
-        spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
+        spans = both_sides(users)
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.held_back):
             if share == 1:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise
+from luban.layers.least_squares import Spans, both_sides, factorise
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -62,8 +62,7 @@ class Ials(nn.Module):
     def solve(self, batches: Iterable[Histories]) -> Iterator[float]:
         """Sweep by sweep."""
         users, config = matrix(batches, len(self.item)), self.config
-        items = users.tocsc()
-        spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, items)]
+        spans = both_sides(users)
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.block, "steps": config.steps, "scale": config.scale}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:

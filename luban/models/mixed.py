@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from luban.layers.described import described, weighed
 from luban.layers.folding import fold_in, upright
 from luban.layers.gram import matrix
-from luban.layers.least_squares import Spans, factorise, standard
-from luban.layers.nearest import nearest_to
+from luban.layers.least_squares import Spans, both_sides, factorise, standard
+from luban.layers.towers import lent
 
 if TYPE_CHECKING:
     from luban.roles import Histories, Sizes
@@ -63,7 +63,7 @@ class Mixed(nn.Module):
     def solve(self, batches: Iterable[Histories]) -> Iterator[float]:
         """The factors, sweep by sweep; then those of items that nobody took."""
         users, config = matrix(batches, len(self.item)), self.config
-        spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
+        spans = both_sides(users)
         settings = {"factors": config.factors, "sweeps": config.sweeps, "block": config.factors, "steps": 2, "scale": 0.1}
         for share, item in factorise(*spans, **settings, **self.damping):
             if share == 1:
@@ -75,10 +75,9 @@ class Mixed(nn.Module):
         new, old = np.flatnonzero(~met), np.flatnonzero(met)
         if not len(new) or not len(old):
             return item
-        near, likeness = nearest_to(self.told[new], self.told[old], self.config.neighbours, 0.0, own=np.full(len(new), -1))
-        weight = torch.from_numpy(likeness / np.maximum(likeness.sum(1, keepdims=True), 1e-12))
+        near, share = lent(self.told, new, old, self.config.neighbours)
         out = item.clone()
-        out[torch.from_numpy(new)] = (item[torch.from_numpy(old[near])] * weight[..., None]).sum(1)
+        out[torch.from_numpy(new)] = (item[torch.from_numpy(near)] * torch.from_numpy(share)[..., None]).sum(1)
         return out
 
     @property

@@ -7,7 +7,7 @@ so that neither their names nor the size of a batch decide. B users, I items, K 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, reduce
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def among(scores: Tensor, place: Tensor, found: tuple[Tensor, Tensor], count: in
         return None
     open_ = torch.full((len(scores), most), -1)
     open_[row, torch.arange(len(row)) - (many.cumsum(0) - many)[row]] = group
-    at = (open_.clamp(min=0)[:, None] + groups * torch.arange(GROUP)[:, None]).flatten(1)
+    at = members(open_.clamp(min=0), groups, GROUP)
     values = scores.gather(1, at).masked_fill((open_ < 0).repeat(1, GROUP), -torch.inf)
     at = torch.cat([at, torch.arange(even, scores.shape[1]).expand(len(scores), -1)], 1)
     values = torch.cat([values, scores[:, even:]], 1)
@@ -112,11 +112,16 @@ def largest(scores: Tensor, few: int) -> tuple[Tensor, Tensor]:
     groups = width // int((width / few) ** 0.5)
     size = width // groups
     even = groups * size  # the rest stands by itself
-    best_of = reduce(torch.maximum, scores[:, :even].split(groups, dim=1))  # (B, groups)
-    place = (parted(best_of, few)[:, None] + groups * torch.arange(size)[:, None]).flatten(1)
+    best_of = scores[:, :even].unflatten(1, (size, groups)).amax(1)  # (B, groups)
+    place = members(parted(best_of, few), groups, size)
     place = torch.cat([place, torch.arange(even, width).expand(len(scores), -1)], 1)
     found, at = largest(scores.gather(1, place), few)
     return found, place.gather(1, at)
+
+
+def members(group: Tensor, groups: int, size: int) -> Tensor:
+    """(B, size · N) the items of some groups (B, N): every so many-th, from its number on."""
+    return (group[:, None] + groups * torch.arange(size)[:, None]).flatten(1)
 
 
 def parted(scores: Tensor, few: int) -> Tensor:

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from luban.layers.folding import fold_in, upright
 from luban.layers.gram import gram, relaxed
-from luban.layers.least_squares import Spans, factorise
+from luban.layers.least_squares import Spans, both_sides, factorise
 from luban.layers.nearest import nearest, nearest_to
 
 
@@ -48,7 +48,7 @@ def ials_loss(x: np.ndarray, left: np.ndarray, right: np.ndarray, unobserved: fl
 @pytest.mark.parametrize(("block", "steps"), [(5, 0), (2, 0), (5, 3), (5, 1)])
 def test_alternating_least_squares_come_to_a_minimum(block: int, steps: int) -> None:
     x, penalty, unobserved = users(), 0.05, 0.2
-    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
+    spans = both_sides(x)
     torch.manual_seed(0)
     settings = {"factors": 5, "unobserved": unobserved, "penalty": penalty, "exponent": 1.0, "block": block, "steps": steps, "scale": 0.1}
     right = list(factorise(*spans, sweeps=60, **settings))[-1][1]
@@ -106,7 +106,7 @@ def test_what_is_kept_of_the_items_ends_with_them() -> None:
 
 def test_few_preconditioned_steps_descend_as_far_as_the_least_squares() -> None:
     x = users(61, 29)
-    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (x, x.tocsc())]
+    spans = both_sides(x)
     found = []
     for steps in (0, 2):
         torch.manual_seed(0)

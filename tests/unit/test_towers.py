@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.sparse import csr_array
 
+from luban.layers import towers as module
+from luban.layers.least_squares import both_sides, factorise
 from luban.layers.towers import lending, towers
 
 
@@ -24,15 +27,13 @@ def test_a_history_says_what_its_user_would() -> None:
     users = taken()
     named, spoken = (side.double().numpy() for side in towers(users, factors=4, spread=2.0))
     often = np.asarray(users.sum(0)).reshape(-1)
-    torch.manual_seed(0)
     scores = (users @ spoken) @ named.T / 2  # of histories of four
     np.testing.assert_allclose(scores.std(1).mean(), 2.0, rtol=1e-4)
     penalty = 0.3 * np.sqrt(4 + 0.3 * 12)
     scale = np.linalg.norm(named) / np.linalg.norm(spoken)
     np.testing.assert_allclose(scale, 1.0, rtol=1e-4)
-    from luban.layers.least_squares import Spans, factorise
-
-    spans = [Spans(part.indptr.astype(np.int64), part.indices, part.data) for part in (users, users.tocsc())]
+    spans = both_sides(users)
+    torch.manual_seed(0)
     settings = {"sweeps": 8, "unobserved": 0.3, "penalty": 0.3, "exponent": 0.5, "block": 4, "scale": 0.1, "steps": 2}
     item = [found for _, found in factorise(*spans, factors=4, **settings)][-1].double().numpy()
     matrix = 0.3 * item.T @ item + (item.T * often / 60) @ item + penalty * np.eye(4)
@@ -66,3 +67,11 @@ def test_nobody_lends_where_nobody_took_anything_or_there_are_fewer_than_asked()
     near, share = lending(told, np.array([1, 0, 0]), 4)
     assert near.shape == share.shape == (3, 4)
     torch.testing.assert_close(share.sum(1), torch.tensor([0.0, 1.0, 1.0]))
+
+
+def test_of_many_items_the_most_taken_lend_and_few_borrow_as_if_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LENDERS", 4)
+    monkeypatch.setattr(module, "BORROWERS", 2)
+    near, share = lending(csr_array(np.ones((8, 1))), np.array([1, 9, 8, 7, 6, 0, 2, 3]), 3)
+    assert set(near[share > 0].tolist()) <= {1, 2, 3, 4}
+    assert torch.nonzero(share.sum(1)).flatten().tolist() == [1, 3, 5]
