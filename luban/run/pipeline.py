@@ -240,7 +240,8 @@ class Work:
             tried=self.spending.tried,
         )
         trainer.run()
-        self.trained_threads = trainer.threads or self.threads
+        # also where training was over before: the number of threads decides the last bits of what is answered from here on
+        self.trained_threads = use_threads(trainer.threads or self.threads)
         self.interruption.check()
         return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
 

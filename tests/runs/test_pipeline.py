@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from interrupting import at_step
 
 import luban
+from luban import cores
 from luban.errors import LubanError
-from luban.run import Run, train
+from luban.run import Run, pipeline, train
 from luban.tasks.classification import Classification
 from luban.tasks.regression import Regression
 
@@ -118,6 +121,23 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     cut = train(recipe, runs=tmp_path / "cut")
     for name in ("bundle/weights.safetensors", "log.jsonl"):
         assert (cut.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_a_run_killed_after_its_training_answers_with_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, marks_of = [], pipeline.marks_of
+    monkeypatch.setattr(pipeline, "marks_of", lambda *given: (seen.append(torch.get_num_threads()), marks_of(*given))[1])
+    monkeypatch.setattr(cores, "allowed", lambda: 3)
+    threads = torch.get_num_threads()
+    try:
+        whole = train(make(tmp_path, "transformer"), runs=tmp_path / "runs")
+        rmtree(whole.bundle)
+        (whole.folder / "report.json").unlink()
+        torch.set_num_threads(2)
+        train(make(tmp_path, "transformer"), runs=tmp_path / "runs")
+    finally:
+        torch.set_num_threads(threads)
+    assert set(seen[-2:]) == {1}, seen  # its products are too small to share
+    assert seen.count(1) > 2
 
 
 def test_one_flipped_bit_is_refused(done: Run) -> None:
