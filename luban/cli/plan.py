@@ -137,7 +137,7 @@ def stage_row(stage: Stage) -> list[str]:
     """One stage."""
     names = {
         "prepare": tr("data"), "plan": tr("this forecast"), "solve": tr("solve"), "settle": tr("choose threads and precision"), "train": tr("train"), "save": tr("checkpoints"),
-        "validate": tr("validate"), "score": tr("test"), "divide": tr("data of folds"), "folds": tr("folds"), "report": tr("report and bundle"),
+        "validate": tr("validate"), "judge": tr("last validation"), "score": tr("test"), "divide": tr("data of folds"), "folds": tr("folds"), "report": tr("report and bundle"),
     }  # fmt: skip
     how = tr("whole") if stage.share >= 1 else tr("{share:.2g} % of it", share=100 * stage.share)
     return [names[stage.name], stage.model, clock(stage.seconds), amount(stage.peak_bytes), how]

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from luban import cores
+
 
 def backwards(lengths: Tensor, steps: Tensor) -> Tensor:
     """(B,) lengths, (T,) steps -> (B, T) the step read in its place when reading backwards."""
@@ -34,8 +36,7 @@ def through(layer: nn.LSTM, x: Tensor) -> Tensor:
 
 def lacks_halves(x: Tensor) -> bool:
     """Whether products are to be of bfloat16 and oneDNN has none for this processor."""
-    asked = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return asked and torch.backends.mkldnn.is_available() and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cores.multiply_halves()
 
 
 def turn(x: Tensor, order: Tensor) -> Tensor:

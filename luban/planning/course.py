@@ -11,7 +11,8 @@ from luban.planning.forecast import Forecast, Network, Stage
 from luban.recipe import Recipe
 from luban.training.budget import RESERVE, RESERVE_S, is_late, left_for_fits
 
-AFTERWARDS = ("score", "divide", "report")  # what follows when every model is fitted
+SCORED = ("judge", "score")  # the last validation, where it is another than those before, and the test split
+AFTERWARDS = (*SCORED, "divide", "report")  # what follows when every model is fitted
 FITS = ("solve", "settle", "train", "validate", "save")
 SPARE = 1.1  # of what evaluation and report were foreseen to take, that much is kept back
 FULL, OVER = 0.9, 1.03  # of a budget: below, it cuts nothing short; above, it is not kept
@@ -22,7 +23,7 @@ VALIDATED = 0.1  # share of a budgeted training that validations may take
 def follow(stages: list[Stage], network: Network | None, recipe: Recipe, budget_s: float | None) -> tuple[list[Stage], Network | None]:
     """The stages in the order of the run, and the network with the steps it will get to in a budget of so many seconds."""
     before = [stage for stage in stages if stage.name not in AFTERWARDS]
-    scores = [stage for stage in stages if stage.name == "score"]
+    scores = [stage for stage in stages if stage.name in SCORED]
     if budget_s is not None:
         before, network = within(before, network, recipe, budget_s, reserve_s(stages, budget_s))
         scores = [stage for stage in scores if any(other.model == stage.model for other in before)]
@@ -54,7 +55,7 @@ def reserve_s(stages: list[Stage], budget_s: float) -> float:
     """Seconds of a budget that are kept back for what follows the training: as foreseen, where the run makes a forecast of its own."""
     if not any(stage.name == "plan" and stage.seconds for stage in stages):
         return max(RESERVE_S, RESERVE * budget_s)
-    return SPARE * sum(stage.seconds for stage in stages if stage.name in ("score", "report"))
+    return SPARE * sum(stage.seconds for stage in stages if stage.name in (*SCORED, "report"))
 
 
 def shortened(kept: list[Stage], own: list[Stage], network: Network, seconds: float, recipe: Recipe) -> tuple[list[Stage], Network]:

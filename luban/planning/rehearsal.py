@@ -199,7 +199,7 @@ class Rehearsal:
             return
         looked = looked_at(rung.task, self.examples, self.metric, last=False)
         self.add("validate", rung.name, self.answered(rung, looked, "validation")[0], times=often)
-        self.add("score", rung.name, last)
+        self.add("judge", rung.name, last)
 
     def answered(self, rung: Rung, examples: Columns, part: str) -> tuple[Growth, int, Columns]:
         """What answering and judging these of a split takes, how many they are in the run, and the marks of some."""

@@ -73,13 +73,19 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 def choose_precision(asked: str, task: Any, net: nn.Module, batches: list[Any], device: torch.device) -> tuple[str, str, float | None]:
     """(precision, why, seconds of a step where they were measured): by a few steps of each on a copy of the net, so that the run itself is untouched."""
+    lacking = device.type == "cpu" and not cores.multiply_halves()
     if asked != "auto":
-        return asked, tr("asked for"), None
+        slow = lacking and asked == "bfloat16"
+        return asked, tr("asked for; this processor has no products of bfloat16, float32 is faster") if slow else tr("asked for"), None
+    if lacking:
+        return "float32", tr("this processor has no products of bfloat16"), None
     twin = copy.deepcopy(net).train()
     full = trial(task, twin, batches, device, "float32")
     if full < WORTH_S:
         return "float32", tr("steps of {ms:.1f} ms", ms=full * 1000), full
     half = trial(task, twin, batches, device, "bfloat16")
+    if full > GAIN * half:  # a moment in which the machine was busy must not decide
+        full = min(full, trial(task, twin, batches, device, "float32"))
     figures = tr("{full:.0f} ms a step in float32, {half:.0f} ms in bfloat16", full=full * 1000, half=half * 1000)
     return ("bfloat16", figures, half) if full > GAIN * half else ("float32", figures, full)
 

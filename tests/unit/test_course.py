@@ -107,6 +107,14 @@ def test_a_run_with_a_forecast_of_its_own_keeps_back_what_that_foresaw() -> None
     assert seconds(stages, "train") == pytest.approx(left - (0.1 * left + 0.5))
 
 
+def test_a_last_validation_of_its_own_comes_after_the_fits_and_is_kept_back_for() -> None:
+    judged = [*STAGES[:-2], stage("judge", "mlp", 5), *STAGES[-2:]]
+    stages, _ = follow([stage("prepare", "", 2), stage("plan", "", 1), *judged[1:]], NETWORK, recipe(), 60.0)
+    assert [s.name for s in stages if s.model == "mlp"] == ["settle", "train", "save", "validate", "judge", "score"]
+    left = 60 - (2 + 1 + 3 + 1 + 4 + 1 + 1) - 1.1 * (1 + 1 + 1 + 2 + 5)
+    assert seconds(stages, "train") == pytest.approx(left - (0.1 * left + 0.5))
+
+
 def test_a_rung_that_would_take_too_much_is_left_out_but_not_the_one_that_was_asked_for() -> None:
     slow = [stage("prepare", "", 2), *STAGES[1:4], stage("solve", "boosted", 45), *STAGES[5:7]]
     assert not [s for s in follow(slow, None, recipe(), 60.0)[0] if s.model == "boosted"]
