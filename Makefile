@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	@BIN=$(BIN) sh scripts/demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from luban.serving import server
 
 DRAINS = 3
 BODY = json.dumps({"row": {"t": "nice", "x": 1}}).encode()
@@ -100,6 +103,26 @@ def test_drains_under_load_lose_nothing(number: int, shelf: dict[str, Path]) -> 
 @pytest.mark.parametrize("number", range(100))
 def test_a_hundred_drains(number: int, shelf: dict[str, Path]) -> None:
     check(drain(shelf["linear"], number))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops what begins a connection")
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_who_was_greeted_is_taken_in_and_nobody_else_is_greeted(family: socket.AddressFamily, host: str) -> None:
+    with socket.socket(family) as door, socket.socket(family) as early, socket.socket(family) as late:
+        try:
+            door.bind((host, 0))
+        except OSError:
+            pytest.skip("no such address here")
+        door.listen()
+        early.connect(door.getsockname())
+        assert server.greet_nobody(door)
+        late.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            late.connect(door.getsockname())
+        inside, _ = door.accept()
+        with inside:
+            early.sendall(b"a request that came late")
+            assert inside.recv(100) == b"a request that came late"
 
 
 def test_it_is_not_ready_before_it_leaves(shelf: dict[str, Path]) -> None:
