@@ -93,18 +93,18 @@ class Trial(Trainer):
 
     def begin(self, patience: float, room: float) -> None:
         """Settle as the run does, and choose the batches; where one step would take too long or too much, parts of batches."""
-        begun = time.perf_counter()
         seconds, held = self.probe()
         self.divisor = max(1, math.ceil(SOME_STEPS * seconds / patience), math.ceil(SPARE * held / room))
         if self.divisor == 1:
+            begun = time.perf_counter()
             self.settle(False)
             self.settle_s = time.perf_counter() - begun
             self.chosen = self.choose()
             return
         self.threads = device.use_threads(self.settings.threads)
-        self.settle_s = TRIALS * seconds
         self.chosen = self.choose()
         self.precision = self.choose_precision()
+        self.settle_s = 0.0 if self.step_s is None else TRIALS * seconds  # nothing is tried where the recipe or the processor decides
         self.stepper.compute_in(self.device, self.precision)
 
     def first_batches(self) -> list[Any]:

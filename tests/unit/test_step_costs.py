@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from luban import cores
 from luban.columns import Columns
 from luban.planning.costs import features, fit, middle
 from luban.planning.memory import activation_bytes, bytes_of, bytes_of_columns, optimizer_bytes
@@ -135,6 +136,17 @@ def test_where_memory_does_not_suffice_parts_of_batches_are_tried() -> None:
     assert max(len(chosen) for chosen in trial.chosen) <= 64
     assert part.share < 0.5
     assert part.parts.activations == pytest.approx(whole.parts.activations, rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_of_parts_the_trial_is_foreseen_where_there_is_one(precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "multiply_halves", lambda: True)
+    task, rows = table(900)
+    settings = Training(epochs=1, batch_size=256, threads=1, precision=precision)
+    whole, _, _ = try_steps(task, rows, settings, patience=0.2, room=1e12)
+    part, _, trial = try_steps(task, rows, settings, patience=0.2, room=whole.parts.activations / 4)
+    assert trial.divisor > 1
+    assert (part.settle_s > 0) == (precision == "auto")
 
 
 def test_an_epoch_of_more_rows_has_more_batches() -> None:
