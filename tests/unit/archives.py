@@ -6,11 +6,12 @@ import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 
-def packed(path: Path, members: Mapping[str, bytes], link: str) -> Path:
+def packed(path: Path, members: Mapping[str, bytes], link: str, mode: Literal["w", "w:gz"] = "w:gz") -> Path:
     """The archive; `link` is the name under which /etc/passwd is offered."""
-    with tarfile.open(path, "w:gz") as archive:
+    with tarfile.open(path, mode) as archive:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)

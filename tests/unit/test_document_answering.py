@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import shutil
-import subprocess
-import tarfile
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +15,11 @@ from cases import CASES, ready, trained
 from toys import checkpoint
 
 import luban
-from luban import catalog, debian_faq
+from luban import catalog
 from luban.answering.calibration import logistic, logistic_fit
 from luban.answering.library import Library, best_sentence, holds
 from luban.columns import Ragged
-from luban.data.reading import read as read_files
-from luban.errors import DataError, LubanError, MachineError, RecipeError
+from luban.errors import DataError, LubanError, RecipeError
 from luban.predicting import answers_of, marks_of
 from luban.recipe import parse, read
 from luban.retrieving import bm25, terms
@@ -282,56 +277,6 @@ def test_retrievers_score_every_passage_and_a_part_of_a_collection_leaves_room(n
     assert int(np.argmax(scores)) == 0
 
 
-PAGE = """<html><body><h1>Chapter 5. Software</h1><p>Intro</p><h2>5.1. What   is it?</h2><p>It is a saw.</p>
-<h2>5.2. Empty?</h2><h2>Not numbered</h2><p>x</p><h3>5.2.1. 怎么用？</h3><p>推。</p></body></html>"""
-
-
-def packed_pages(members: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-        link = tarfile.TarInfo("./usr/share/doc/debian/FAQ/evil.en.html")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
-    return out.getvalue()
-
-
-def test_of_the_package_only_pages_are_read_and_questions_leave_the_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = "./usr/share/doc/debian/FAQ/"
-    data = packed_pages(
-        {f"{root}software.en.html": PAGE.encode(), f"{root}index.en.html": PAGE.encode(), f"{root}../../x.en.html": b"x", "./etc/x": b"y"}
-    )
-    assert list(debian_faq.pages(data, "debian-faq")) == ["software"]
-    monkeypatch.setattr(debian_faq, "archive", lambda package: data)
-    debian_faq.writer("debian-faq")(tmp_path)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == ["documents/software.md", "questions.csv"]
-    rows = pl.read_csv(tmp_path / "questions.csv").rows()
-    assert rows == [("What is it?", "It is a saw.", "software.md"), ("怎么用？", "推。", "software.md")]
-    text = (tmp_path / "documents" / "software.md").read_text(encoding="utf-8")
-    assert "What is it" not in text
-    assert "## 5.1\n\nIt is a saw." in text
-    parse(tomllib.loads(debian_faq.ENGLISH), base=tmp_path)
-
-
-@pytest.mark.parametrize("data", [b"", b"no tar" * 1000, packed_pages({"./usr/share/doc/debian/FAQ/a.en.html": b"\xff"})])
-def test_a_damaged_package_is_one_error(data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian_faq, "archive", lambda package: data)
-    with pytest.raises(MachineError) as caught:
-        debian_faq.writer("debian-faq")(tmp_path)
-    assert caught.value.code == "L503"
-
-
-def test_without_apt_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("apt-get")))
-    with pytest.raises(MachineError) as caught:
-        debian_faq.archive("debian-faq")
-    assert caught.value.code == "L502"
-    assert "apt" in caught.value.fix
-
-
 def test_vectors_of_a_checkpoint_vote_and_travel_in_the_bundle(tmp_path: Path) -> None:
     place = folder(tmp_path)
     copy = tmp_path / "checkpoint"
@@ -351,22 +296,3 @@ def test_vectors_of_a_checkpoint_vote_and_travel_in_the_bundle(tmp_path: Path) -
     with pytest.raises(RecipeError) as caught:
         parse({"task": "document-answering", "data": "docs", "model": {"kind": "bm25", "pretrained": "x"}})
     assert caught.value.code == "L109"
-
-
-def test_gaps_are_places_of_the_text_and_none_where_the_word_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    section = "<h2>5.{n}. Q{n}?</h2><p>The carpenter of old named Lu Ban{n} built saw-{n}.x in the year 50{n} for everyone here. It was sold to Mister Mo{n} of Song.</p>"
-    page = "<html><body>" + "".join(section.replace("{n}", str(n)) for n in range(1, 6)) + "</body></html>"
-    monkeypatch.setattr(debian_faq, "archive", lambda package: packed_pages({"./usr/share/doc/debian/FAQ/a.en.html": page.encode()}))
-    debian_faq.gaps(tmp_path)
-    source = read_files("gaps.json", base=tmp_path)
-    assert not source.rejects
-    rows = source.table.to_dicts()
-    held = [row for row in rows if row["answers"]]
-    assert len(held) >= 5
-    for row in held:
-        (word,), (begin,) = row["answers"], row["answer_start"]
-        assert row["context"][begin : begin + len(word)] == word
-        before, after = row["question"].split("____")
-        assert " ".join(row["context"].split()).find(f"{before}{word}{after}") >= 0
-    assert [row for row in rows if row["answers"] == []]
-    parse(tomllib.loads(debian_faq.GAPS), base=tmp_path)

@@ -10,9 +10,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from archives import packed
 
-from luban import examples, paired_examples, recipe
+from luban import examples, recipe
 from luban.errors import MachineError
+from luban.examples import packages
 
 ENGLISH = """Package: a
 Description-md5: 11
@@ -51,11 +53,16 @@ PAGE = "<html><body><h1>{0} one</h1><ul><li><p>{0} two</p></li><li>{0} <b>three<
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def archive(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     """apt, pip and dpkg-deb as they would answer; what they were asked."""
     asked: list[list[str]] = []
+    root = "./usr/share/debian-reference/"
+    pages = {"ch01.en": PAGE.format("Part"), "ch01.zh-cn": PAGE.format("部分"), "ch02.en": "<p>Alone here</p>"}
+    pages |= {"ch02.zh-cn": "<h1>不同</h1><p>两块</p>", "ch03.zh-cn": PAGE.format("外"), "../ch01.zh-cn": PAGE.format("外")}
+    files = {f"{root}{name}.html": page.encode() for name, page in pages.items()}
+    book = packed(tmp_path_factory.mktemp("book") / "book.tar", files, f"{root}ch03.en.html", "w").read_bytes()
 
-    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         asked.append(command)
         lists = next((Path(part.split("=", 1)[1]) for part in command if part.startswith("Dir::State::lists=")), None)
         if "update" in command and lists is not None:
@@ -64,18 +71,13 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         elif "download" in command:
             (Path(options["cwd"]) / "m.deb").write_bytes(b"")
         elif command[0] == "dpkg-deb":
-            book = Path(command[-1]) / "usr/share/debian-reference"
-            book.mkdir(parents=True)
-            (book / "ch01.en.html").write_text(PAGE.format("Part"), encoding="utf-8")
-            (book / "ch01.zh-cn.html").write_text(PAGE.format("部分"), encoding="utf-8")
-            (book / "ch02.en.html").write_text("<p>Alone here</p>", encoding="utf-8")
-            (book / "ch02.zh-cn.html").write_text("<h1>不同</h1><p>两块</p>", encoding="utf-8")
-        return subprocess.CompletedProcess(command, 0, "", "")
+            return subprocess.CompletedProcess(command, 0, book, b"")
+        return subprocess.CompletedProcess(command, 0, b"", b"")
 
     sentences = [{"translation": {"en": "Hello."}, "chinese": "你好。"}]
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(examples, "download", lambda package, sha256, place: place)
-    monkeypatch.setattr(examples, "unpack_wheel", lambda wheel, members: {members[0]: json.dumps(sentences).encode()})
+    monkeypatch.setattr(packages, "pip", lambda package, sha256, place: place)
+    monkeypatch.setattr(packages, "of_wheel", lambda wheel, members: {members[0]: json.dumps(sentences).encode()})
     return asked
 
 
@@ -116,11 +118,11 @@ def test_without_apt_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(subprocess, "run", absent)
     with pytest.raises(MachineError, match=r"L502.*luban example digits"):
         examples.fetch("en-de", tmp_path)
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 100, "", "E: no network"))
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 100, b"", b"E: no network"))
     with pytest.raises(MachineError, match=r"L502.*de"):
         examples.fetch("en-de", tmp_path)
     with pytest.raises(MachineError, match=r"L502.*no network"):
-        paired_examples.apt(["download", "x"], tmp_path)
+        packages.apt(["download", "x"], tmp_path)
 
 
 def test_echo_is_made_the_same_each_time_and_tests_what_was_not_taught(tmp_path: Path) -> None:
