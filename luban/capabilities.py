@@ -44,6 +44,19 @@ class Represents(Protocol):
 
 
 @runtime_checkable
+class GoesInRounds(Protocol):
+    """A net that is solved in rounds over all rows, as many as it finds it needs: a forecast asks for a few over all rows, for all over some."""
+
+    most_rounds: int  # no more are gone through
+    rounds_taken: int  # by the last solve
+
+    @property
+    def rounds_foreseen(self) -> int:
+        """The most there can be."""
+        ...
+
+
+@runtime_checkable
 class Starts(Protocol):
     """A task: fills a fresh net with pretrained weights; never run on a bundle."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ FEWEST_EXAMPLES = 2_000
 MOST_STEPS = 100_000_000  # examples times passes: about a second
 MOST_CELLS = 4_000
 CHUNK = 4_000_000  # counts held at once
+KEPT = 4  # sets of draws, of at most 20 MB, for the metrics and models that follow
 
 
 class Interval(NamedTuple):
@@ -75,12 +77,11 @@ def bootstrap(metric: Metric, judged: tuple[Columns, ...], *, draws: int | None,
         return percentiles(draw_groups(tallies, groups, draws, rng), level)
     if cells := joint_cells(tallies):
         return percentiles(draw_cells(tallies, *cells, draws, rng), level)
-    most = affordable(draws * sum(tally.passes for tally in tallies))
-    if len(judged[0]) <= most:
-        return percentiles(draw_examples(tallies, draws, rng), level)
-    part = rng.choice(len(judged[0]), most, replace=False)
+    part, counts = resamples(len(judged[0]), affordable(draws * sum(tally.passes for tally in tallies)), draws, seed)
+    if part is None:
+        return percentiles(draw_examples(tallies, counts), level)
     tallies = [metric.tally(marks.take(part)) for marks in judged]
-    deviations = draw_examples(tallies, draws, rng) - difference([tally.once() for tally in tallies])
+    deviations = draw_examples(tallies, counts) - difference([tally.once() for tally in tallies])
     return percentiles(centre + deviations * math.sqrt(len(part) / len(judged[0])), level)
 
 
@@ -110,11 +111,19 @@ def draw_cells(tallies: list[Tally], owners: list[Array], sizes: Array, draws: i
     )
 
 
-def draw_examples(tallies: list[Tally], draws: int, rng: np.random.Generator) -> Array:
-    """(D,) N of N examples with replacement."""
-    return joined(
-        difference([scores_of(tally, counts, tally.cell) for tally in tallies]) for counts in count_draws(tallies[0].count, draws, rng)
-    )
+def draw_examples(tallies: list[Tally], counts: Array) -> Array:
+    """(D,) N of N examples with replacement, as counts (D, N) say."""
+    step = chunk_of(counts.shape[1])
+    chunks = (counts[begin : begin + step].astype(np.float64) for begin in range(0, len(counts), step))
+    return joined(difference([scores_of(tally, chunk, tally.cell) for tally in tallies]) for chunk in chunks)
+
+
+@lru_cache(maxsize=KEPT)
+def resamples(count: int, most: int, draws: int, seed: int) -> tuple[Array | None, Array]:
+    """(which of so many examples stand for all, None where all do; (D, N) how often each is drawn); the same for every metric and every model."""
+    rng = np.random.default_rng(seed)
+    part = None if count <= most else rng.choice(count, most, replace=False)
+    return part, np.concatenate([chunk.astype(np.uint8) for chunk in count_draws(min(count, most), draws, rng)])
 
 
 def draw_groups(tallies: list[Tally], groups: Array, draws: int, rng: np.random.Generator) -> Array:
@@ -126,11 +135,16 @@ def draw_groups(tallies: list[Tally], groups: Array, draws: int, rng: np.random.
 
 def count_draws(count: int, draws: int, rng: np.random.Generator, *, width: int = 0) -> Iterator[Array]:
     """(some D, count): how often each of `count` things is drawn, a bounded number of draws at a time."""
-    step = max(1, CHUNK // max(count, width, 1))
+    step = chunk_of(max(count, width))
     for begin in range(0, draws, step):
         size = min(step, draws - begin)
         picks = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
         yield np.bincount(picks.reshape(-1), minlength=size * count).reshape(size, count).astype(np.float64)
+
+
+def chunk_of(width: int) -> int:
+    """Draws of so many counts that are held at once."""
+    return max(1, CHUNK // max(width, 1))
 
 
 def scores_of(tally: Tally, counts: Array, cell: Array | None) -> Array:

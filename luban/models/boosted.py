@@ -26,7 +26,7 @@ ROLE, TAKES = "predictor", ("number", "category", "tags", "date")
 SIZES = {"tiny": {"rounds": 100, "leaves": 15}, "small": {"rounds": 500, "leaves": 31}, "base": {"rounds": 1000, "leaves": 63}}
 MOST_NAMES = 255  # a column with more is read as plain codes
 OUT_OF_REACH = 20.0  # as a logit
-BLOCK = 64  # trees walked at once
+BLOCK, ROWS = 64, 1024  # trees and rows walked at once: what is held of them stays near the processor
 MOST_TREES, FEWEST_ROUNDS = 8000, 8  # many labels share the memory
 UNWATCHED_ROUNDS = 100  # where rows are too few to hold some out
 VALUE_BYTES = 40  # held while growing
@@ -50,6 +50,8 @@ class Boosted(nn.Module):
         """Training rows in a leaf at least."""
 
     label_weights: Tensor | None = None  # only while solving
+    most_rounds = MOST_TREES  # a forecast asks for fewer
+    rounds_taken = 0
 
     feature: Tensor  # (R, N) column each node asks
     threshold: Tensor  # (R, N)
@@ -87,24 +89,34 @@ class Boosted(nn.Module):
         """(B, O)."""
         x = self.table(inputs)
         total = self.baseline.expand(len(x), -1).clone()  # (B, O)
-        trees, depth = self.used.tolist()
+        trees = int(self.used[0])
         for start in range(0, trees, BLOCK):
-            block = torch.arange(start, min(start + BLOCK, trees), device=x.device)  # (r,)
-            total.index_add_(1, block % self.outputs, self.leaf_values(x, block, depth))
+            block = slice(start, min(start + BLOCK, trees))
+            outputs = torch.arange(block.start, block.stop, device=x.device) % self.outputs  # (r,)
+            for rows in range(0, len(x), ROWS):
+                total[rows : rows + ROWS].index_add_(1, outputs, self.leaf_values(x[rows : rows + ROWS], block))
         return total
 
-    def leaf_values(self, x: Tensor, block: Tensor, depth: int) -> Tensor:
-        """(B, F) -> (B, r) what each of the block's trees says."""
-        node = torch.zeros(len(x), len(block), dtype=torch.int64, device=x.device)
-        for _ in range(depth):
-            value = x.gather(1, self.feature[block, node].long())
-            split = self.split[block, node].long()
-            missing = value.isnan()
-            code = torch.where(missing | (split < 0), 0, value).long()
-            left = torch.where(split < 0, value <= self.threshold[block, node], self.goes_left[split.clamp(min=0), code])
-            left = torch.where(missing, self.missing_left[block, node], left)
-            node = torch.where(left, self.left[block, node], self.right[block, node]).long()
-        return self.value[block, node]
+    def leaf_values(self, x: Tensor, block: slice) -> Tensor:
+        """(B, F) -> (B, r) what each of the block's trees says: nodes of all its trees stand in one row, M of them."""
+        feature, threshold = self.feature[block].flatten().long(), self.threshold[block].flatten()  # (M,)
+        split, missing_left = self.split[block].flatten(), self.missing_left[block].flatten()
+        named, gaps = bool((split >= 0).any()), bool(x.isnan().any())
+        root = torch.arange(0, len(feature), self.feature.shape[1], device=x.device)[:, None]  # (r, 1)
+        child = torch.stack([self.right[block] + root, self.left[block] + root], -1).flatten().long()  # (2M,)
+        node = root.T.expand(len(x), -1)  # (B, r)
+        for _ in range(int(self.used[1])):
+            value = x.gather(1, feature[node])
+            left = value <= threshold[node]
+            if named:
+                sets = split[node].long()
+                left = torch.where(
+                    sets < 0, left, self.goes_left[sets.clamp(min=0), torch.where(value.isnan() | (sets < 0), 0, value).long()]
+                )
+            if gaps:
+                left = torch.where(value.isnan(), missing_left[node], left)
+            node = child[2 * node + left]
+        return self.value[block].flatten()[node]
 
     def table(self, inputs: dict[str, Any]) -> Tensor:
         """(B, F) float64, NaN = missing; names as codes."""
@@ -124,6 +136,11 @@ class Boosted(nn.Module):
                 flags += [False] * {"number": 1, "date": 9, "tags": len(spec.get("names", ()))}[spec["kind"]]
         return [place for place, flag in enumerate(flags) if flag]
 
+    @property
+    def rounds_foreseen(self) -> int:
+        """Of all tags, where each has its own."""
+        return self.rounds * (self.outputs if self.aim == "tags" else 1)
+
     def weigh(self, batch: SupervisedBatch) -> tuple[float, float]:
         """Copies of the table, its bins, and gradients."""
         return 0.0, VALUE_BYTES * (self.table(batch.inputs).shape[1] + 4 * self.outputs)
@@ -131,7 +148,7 @@ class Boosted(nn.Module):
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Grow the trees, one model for each tag where there are tags."""
         parts = [(self.table(batch.inputs).numpy(), batch.target.numpy()) for batch in batches]
-        self.label_weights = next(iter(batches)).weights
+        self.label_weights, self.rounds_taken = next(iter(batches)).weights, 0
         x, target = (np.concatenate(column) for column in zip(*parts, strict=True))
         if self.aim == "tags":
             for tag in range(self.outputs):
@@ -163,8 +180,9 @@ class Boosted(nn.Module):
         model: Any = HistGradientBoostingRegressor if self.aim == "number" else HistGradientBoostingClassifier
         smallest = np.unique(target, return_counts=True)[1].min() if self.aim != "number" else len(target)
         stops = bool(len(x) >= 500 and smallest >= 10)
+        rounds = self.rounds if stops else min(self.rounds, UNWATCHED_ROUNDS)
         grown: Any = model(
-            max_iter=self.rounds if stops else min(self.rounds, UNWATCHED_ROUNDS),
+            max_iter=min(rounds, self.most_rounds),
             max_leaf_nodes=config.leaves,
             learning_rate=config.shrinkage,
             min_samples_leaf=min(config.min_leaf, max(1, len(x) // 10)),
@@ -174,7 +192,9 @@ class Boosted(nn.Module):
             random_state=0,
         )
         with threadpool_limits(1) if x.size < SMALL else nullcontext():
-            return grown.fit(x, target, sample_weight=row_weights(target, self.label_weights))
+            grown.fit(x, target, sample_weight=row_weights(target, self.label_weights))
+        self.rounds_taken += grown.n_iter_
+        return grown
 
     def keep(self, grown: Any, first: int) -> None:
         """Copy a fitted model's nodes into the tensors; `first` is the output of its first tree."""

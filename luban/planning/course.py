@@ -104,7 +104,7 @@ def repeated(before: list[Stage], scores: list[Stage], recipe: Recipe) -> list[S
     if folds < 2:
         return []
     rows = (1 - 1 / folds) * (1 - split.validation) / (1 - split.validation - split.test)
-    fits = [stage for stage in before if stage.name in FITS]
+    fits, scores = [stage.again for stage in before if stage.name in FITS], [stage.again for stage in scores]
     tested = 1 / folds / max(split.test, 1 / folds)
     seconds = rows * sum(stage.seconds for stage in fits) + tested * sum(stage.seconds for stage in scores)
     cpu = rows * sum(stage.cpu_seconds for stage in fits) + tested * sum(stage.cpu_seconds for stage in scores)

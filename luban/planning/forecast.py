@@ -23,6 +23,13 @@ class Stage:
     cpu_seconds: float
     peak_bytes: int  # resident in all, not beyond the others
     share: float = 1.0  # of the work that was done to measure it; below 1 the whole is carried on
+    once_s: float = 0.0  # of the seconds, what only the first time takes: libraries are loaded
+
+    @property
+    def again(self) -> Stage:
+        """The same once more."""
+        factor = 1 - min(1.0, self.once_s / max(self.seconds, 1e-9))
+        return replace(self.of(factor), once_s=0.0)
 
     def of(self, factor: float) -> Stage:
         """So many times as long."""

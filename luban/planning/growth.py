@@ -19,6 +19,7 @@ LEAST, MOST = 0.9, 2.0  # powers of the size that solvers are believed to have; 
 FACTOR = 4
 LEAP, DOUBLE = 8, 2  # to the second of two sizes; the smaller where a line is looked for and the first took all the patience
 LIMIT, LIMIT_S = 3, 3.0  # patiences, and seconds at the least, after which one round is broken off
+COLD, COLD_S = 2, 2.0  # patiences, and seconds at the least, up to which the first size is measured again: libraries are loaded by then
 SHORT_S = 0.2
 WORTH = 1.5  # a next size less than so many times the last teaches little
 
@@ -108,7 +109,8 @@ def grow(
     if first.seconds >= limit:
         return carried([first], total, once_s=0.0, affine=affine, each=each)
     until = max(until, time.perf_counter() + patience / 2)  # what only the first time costs is no reason to measure less
-    found = [first if first.seconds > patience else measure(work, size)]
+    known = first.seconds > (patience if affine else max(COLD_S, COLD * patience))
+    found = [first if known else measure(work, size)]
     while found[-1].size < most:
         size = next_size(found, most, until - time.perf_counter())
         if size < min(most, WORTH * found[-1].size):

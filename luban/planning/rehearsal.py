@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luban import energy, memory
-from luban.capabilities import Glances, Represents
+from luban.capabilities import Glances, GoesInRounds, Represents
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, looked_at, name_of
@@ -23,6 +23,7 @@ from luban.evaluation.metrics import Metric
 from luban.planning.forecast import Network, Stage
 from luban.planning.growth import Growth, grow
 from luban.planning.memory import resident
+from luban.planning.rounds import grow_in_rounds
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
@@ -107,25 +108,31 @@ class Rehearsal:
         seconds, peak = growth.once_s + growth.seconds * times, growth.peak_bytes
         if self.streamed:  # whatever the rows are, no more than is allowed is held
             peak = min(peak, memory.allowance(self.recipe.training.memory))
-        stage = Stage(name, model, seconds, growth.once_s + growth.cpu_seconds * times, peak, growth.share)
+        stage = Stage(name, model, seconds, growth.once_s + growth.cpu_seconds * times, peak, growth.share, growth.once_s)
         self.stages.append(stage)
         return stage
 
     def solved(self, task: Any) -> Any:
-        """Solve a rung on growing parts of the training rows; the net of the largest."""
+        """Solve a rung on growing parts of the training rows; the net of the largest that was solved wholly."""
         examples, nets, seed = self.examples["train"], [], self.recipe.training.seed
 
-        def work(size: int) -> None:
-            net: Any = task.build()
-            nets[:] = [net]
-            if isinstance(net, Represents):
-                net.stands_for = total / size
+        def work(size: int, rounds: int | None = None) -> int:
+            net = task.build()
+            if rounds is None or not nets:
+                nets[:] = [net]
+            prepared_for(net, total / size, rounds)
             torch.manual_seed(seed)
-            solve(task, nets[0], spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
+            solve(task, net, spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
+            return getattr(net, "rounds_taken", 1)
 
-        rows, each = most_rows(task, task.build(), examples, seed, memory.room(self.recipe.training.memory))
+        fresh = task.build()
+        rows, each = most_rows(task, fresh, examples, seed, memory.room(self.recipe.training.memory))
         total, most = min(rows, round(len(examples) * self.scale)), min(rows, len(examples))
-        growth = grow(work, total, most=most, start=FIRST_ROWS, patience=self.share("solve"), each=each, affine=self.streamed)
+        patience = self.share("solve")
+        if isinstance(fresh, GoesInRounds):
+            growth = grow_in_rounds(work, total, foreseen=fresh.rounds_foreseen, most=most, patience=patience, each=each)
+        else:
+            growth = grow(work, total, most=most, start=FIRST_ROWS, patience=patience, each=each, affine=self.streamed)
         self.add("solve", name_of(task), growth)
         self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
         return nets[0].eval()
@@ -226,6 +233,14 @@ class Rehearsal:
         draws = self.recipe.evaluation.draws
         growth = grow(lambda size: self.finish(self.rungs, size), draws, start=FIRST_DRAWS, patience=self.share("report"), affine=True)
         self.add("report", "", growth)
+
+
+def prepared_for(net: Any, stands_for: float, rounds: int | None) -> None:
+    """Solve as one does of whom each row stands for so many, in no more rounds than these."""
+    if isinstance(net, Represents):
+        net.stands_for = stands_for
+    elif isinstance(net, GoesInRounds) and rounds is not None:
+        net.most_rounds = rounds
 
 
 def roughly(recipe: Recipe, task: Any, train: Columns) -> float:

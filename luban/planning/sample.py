@@ -27,8 +27,9 @@ from luban.messages import tr
 from luban.planning.memory import Peak, bytes_of_columns, resident
 from luban.recipe import Recipe, parse, to_dict
 
-QUICK_S = 8.0  # preparing may take so long, in a process of its own
-SAMPLE_BYTES = 4_000_000  # of each part of the data
+QUICK_S = 6.0  # preparing may take so long, in a process of its own
+FEW_BYTES, SAMPLE_BYTES = 1_000_000, 4_000_000  # of each part of the data: first, and at the most
+MORE_S = 2.0  # that preparing a sample may take
 PIECES = 2  # of a file that are read: its front and its middle
 LINES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 
@@ -44,6 +45,14 @@ class Sample:
     peak_bytes: int  # while it does
     extra_bytes: int  # resident afterwards, beyond what the sample holds
     disk_bytes: int  # of the prepared store
+
+
+@dataclass(frozen=True)
+class Part:
+    """A recipe over some of its bytes."""
+
+    recipe: Recipe
+    scale: float  # all bytes over these
 
 
 def open_sample(recipe: Recipe, folder: Path) -> Sample:
@@ -102,33 +111,54 @@ def child() -> None:
 
 
 def part(recipe: Recipe, place: Path) -> Sample:
-    """Prepare a sample of each file; time and memory are carried on to all bytes."""
-    data, scale = sampled(recipe, place)
-    few = replace(recipe, data=data, base=place)
+    """Prepare a sample of each file; time and memory are carried on to all bytes, but for what only the first time takes: libraries are loaded."""
+    few = sampled(recipe, place / "few", FEW_BYTES)
+    begun = time.perf_counter()
+    prepared = prepare(few.recipe, place / "few" / "prepared")
+    few_s = time.perf_counter() - begun
+    if few.scale > 1:
+        return measured(recipe, place / "more", min(SAMPLE_BYTES, int(FEW_BYTES * max(1.0, MORE_S / few_s))), few_s)
+    return Sample(of(prepared, recipe), 1.0, few_s, few_s, resident(), 0, bytes_under(place / "few" / "prepared"))
+
+
+def measured(recipe: Recipe, place: Path, most: int, few_s: float) -> Sample:
+    """A sample of so many bytes of each file, prepared, when fewer took so long for the first time."""
+    more = sampled(recipe, place, most)
     begun, cpu, before = time.perf_counter(), os.times().user, resident()
     with Peak() as peak:
-        prepared = prepare(few, place / "prepared")
+        prepared = prepare(more.recipe, place / "prepared")
     seconds, cpu = time.perf_counter() - begun, os.times().user - cpu
     held = sum(bytes_of_columns(columns) for columns in prepared.examples.values())
-    extra = min(held * scale, store.IN_MEMORY_BYTES) - held
-    size = sum(path.stat().st_size for path in (place / "prepared").rglob("*.*"))
-    prepared = replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
-    growing = max(0, peak.bytes - before)
-    return Sample(prepared, scale, seconds * scale, cpu * scale, int(before + growing * scale), int(max(0, extra)), int(size * scale))
+    extra = min(held * more.scale, store.IN_MEMORY_BYTES) - held
+    whole_s = seconds * more.scale + max(0.0, few_s - seconds)
+    highest, size = before + max(0, peak.bytes - before) * more.scale, bytes_under(place / "prepared") * more.scale
+    return Sample(
+        of(prepared, recipe), more.scale, whole_s, cpu * whole_s / max(seconds, 1e-9), int(highest), int(max(0, extra)), int(size)
+    )
 
 
-def sampled(recipe: Recipe, place: Path) -> tuple[Any, float]:
-    """The recipe's `data` with a sample for each file, and all bytes over those of the samples."""
+def of(prepared: Prepared, recipe: Recipe) -> Prepared:
+    """The same, as prepared from the recipe's own data."""
+    return replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
+
+
+def bytes_under(folder: Path) -> int:
+    """Of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*.*"))
+
+
+def sampled(recipe: Recipe, place: Path, most: int) -> Part:
+    """The recipe over at most so many bytes of each file, and all bytes over those."""
     found = locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")
     every, kept, paths = 0, 0, dict[str, list[str]]()
     for number, (split, path) in enumerate(found):
         target = place / str(number) / path.name
-        target.parent.mkdir()
+        target.parent.mkdir(parents=True)
         size = size_of(path)
-        every, kept = every + size, kept + (copy_some(path, target) if size > SAMPLE_BYTES else copy_all(path, target))
+        every, kept = every + size, kept + (copy_some(path, target, most) if size > most else copy_all(path, target))
         paths.setdefault(split, []).append(str(target))
     data: Any = paths[""] if set(paths) == {""} else {split: paths[split] for split in SPLITS if split in paths}
-    return data, every / max(1, kept)
+    return Part(replace(recipe, data=data, base=place), every / max(1, kept))
 
 
 def size_of(path: Path) -> int:
@@ -150,16 +180,16 @@ def copy_all(path: Path, target: Path) -> int:
     return size_of(target)
 
 
-def copy_some(path: Path, target: Path) -> int:
+def copy_some(path: Path, target: Path, most: int) -> int:
     """A sample of a large file or folder; how many of its bytes it stands for. Raises MachineError L511."""
     if path.is_dir():
-        return files_of(path, target)
+        return files_of(path, target, most)
     if sides(path):
-        return pairs_of(path, target)
+        return pairs_of(path, target, most)
     if path.suffix.lower() in LINES:
-        return lines_of(path, target)
+        return lines_of(path, target, most)
     if path.suffix.lower() == ".parquet":
-        return rows_of(path, target)
+        return rows_of(path, target, most)
     raise MachineError(
         "L511",
         tr("preparing takes longer than {n:.0f} s, and this format can't be read in part", n=QUICK_S),
@@ -169,15 +199,15 @@ def copy_some(path: Path, target: Path) -> int:
     )
 
 
-def lines_of(path: Path, target: Path) -> int:
+def lines_of(path: Path, target: Path, most: int) -> int:
     """Whole lines from the front and from the middle of a file; the header is the front's first line."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        pieces = [cut(file.read(SAMPLE_BYTES // PIECES))]
+        pieces = [cut(file.read(most // PIECES))]
         for number in range(1, PIECES):
             file.seek(size * number // PIECES)
             file.readline()
-            pieces.append(cut(file.read(SAMPLE_BYTES // PIECES)))
+            pieces.append(cut(file.read(most // PIECES)))
     target.write_bytes(b"".join(pieces))
     return target.stat().st_size
 
@@ -187,7 +217,7 @@ def cut(piece: bytes) -> bytes:
     return piece[: piece.rfind(b"\n") + 1] or piece
 
 
-def pairs_of(path: Path, target: Path) -> int:
+def pairs_of(path: Path, target: Path, most: int) -> int:
     """The first lines of files that are read side by side, as many of each; packed ones whole."""
     files = sides(path)
     if path.name.lower().endswith(".gz"):
@@ -195,26 +225,26 @@ def pairs_of(path: Path, target: Path) -> int:
     pieces = {}
     for name, file in files.items():
         with file.open("rb") as opened:
-            pieces[name] = cut(opened.read(SAMPLE_BYTES // len(files))).split(b"\n")
+            pieces[name] = cut(opened.read(most // len(files))).split(b"\n")
     count = min(len(lines) for lines in pieces.values()) - 1  # behind the last end of line stands nothing
     for name, lines in pieces.items():
         sides(target)[name].write_bytes(b"\n".join(lines[:count]) + b"\n")
     return size_of(target)
 
 
-def rows_of(path: Path, target: Path) -> int:
+def rows_of(path: Path, target: Path, most: int) -> int:
     """Rows from the front and from the middle of a parquet file."""
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    each = max(1, rows * SAMPLE_BYTES // path.stat().st_size // PIECES)
+    each = max(1, rows * most // path.stat().st_size // PIECES)
     frame = pl.scan_parquet(path)
     pl.concat([frame.slice(rows * number // PIECES, each).collect() for number in range(PIECES)]).write_parquet(target)
     return max(1, round(path.stat().st_size * min(rows, each * PIECES) / rows))
 
 
-def files_of(folder: Path, target: Path) -> int:
+def files_of(folder: Path, target: Path, most: int) -> int:
     """Every k-th file of a folder, its tree kept."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    step = max(1, -(-size_of(folder) // SAMPLE_BYTES))
+    step = max(1, -(-size_of(folder) // most))
     for path in files[::step]:
         place = target / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def dividing(recipe: Recipe, sample: Sample) -> list[Stage]:
     count = recipe.evaluation.folds
     if count < 2:
         return []
-    if sample.scale > 1 or sample.prepared.facts["rows"] > FEW_ROWS:
+    if sample.scale * sample.prepared.facts["rows"] > FEW_ROWS:
         return [Stage("divide", "", count * sample.seconds, count * sample.cpu_seconds, sample.peak_bytes, 1 / count)]
     begun, cpu = time.perf_counter(), cpu_seconds()
     with Peak() as peak:

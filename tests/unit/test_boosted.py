@@ -128,3 +128,17 @@ def test_its_state_is_all_there_is() -> None:
     twin = Boosted(net.config, SPECS, 1, aim="number")
     twin.load_state_dict(net.state_dict())
     assert torch.equal(net(inputs), twin(inputs))
+
+
+def test_a_forecast_may_ask_for_few_rounds() -> None:
+    inputs = rows(2000, 0, all_names=True)
+    batch = Batch(inputs, signal(inputs, 1))
+    taken = []
+    for most in (Boosted.most_rounds, 3):
+        net = Boosted(Boosted.Config(rounds=40), SPECS, 1, aim="number")
+        net.most_rounds = most
+        list(net.solve([batch]))
+        taken.append(net.rounds_taken)
+        assert int(net.used[0]) == net.rounds_taken
+    assert taken == [40, 3]
+    assert Boosted(Boosted.Config(rounds=40), SPECS, 3, aim="tags").rounds_foreseen == 120

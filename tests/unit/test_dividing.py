@@ -46,7 +46,7 @@ def test_each_fold_is_built_and_the_rows_are_read_once(tmp_path: Path, sample: S
 
 
 def test_of_many_rows_each_fold_takes_what_preparing_does(tmp_path: Path, sample: Sample) -> None:
-    [stage] = folds.dividing(recipe(tmp_path, 3), replace(sample, scale=2.0, seconds=7.0))
+    [stage] = folds.dividing(recipe(tmp_path, 3), replace(sample, scale=2000.0, seconds=7.0))
     assert stage.seconds == 21.0
 
 

@@ -108,6 +108,14 @@ def test_a_first_time_that_is_dearer_than_more_work_tells_no_slope(monkeypatch: 
     assert found.once_s == pytest.approx(2.2 - 1.6)
 
 
+def test_a_first_time_that_is_only_a_little_dear_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    work, sizes = timed(monkeypatch, each=0.001, first=1.5)
+    found = grow(work, 40_000, start=200, patience=1.0)
+    assert sizes[:2] == [200, 200]
+    assert found.seconds == pytest.approx(40.0)
+    assert found.once_s == pytest.approx(1.5)
+
+
 def test_a_round_that_takes_too_long_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "LIMIT_S", 0.2)
     rounds = []

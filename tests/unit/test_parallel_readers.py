@@ -234,7 +234,7 @@ def test_a_forecast_looks_at_the_same_lines_of_every_side(tmp_path: Path) -> Non
     put(tmp_path, "a.en", "".join(f"{n}\n" for n in range(700_000)))
     put(tmp_path, "a.fr", "".join(f"{n} long\n" for n in range(700_000)))
     (tmp_path / "x").mkdir()
-    taken = sample.copy_some(tmp_path / "a.{en,fr}", tmp_path / "x" / "a.{en,fr}")
+    taken = sample.copy_some(tmp_path / "a.{en,fr}", tmp_path / "x" / "a.{en,fr}", sample.SAMPLE_BYTES)
     rows = read("x/a.{en,fr}", base=tmp_path).table
     assert 0 < rows.height < 700_000
     assert taken == sample.size_of(tmp_path / "x" / "a.{en,fr}") < sample.size_of(tmp_path / "a.{en,fr}")
