@@ -23,7 +23,7 @@ MOST_EXAMPLES = 20_000
 FEWEST_EXAMPLES = 2_000
 MOST_STEPS = 100_000_000  # examples times passes: about a second
 MOST_CELLS = 4_000
-CHUNK = 4_000_000  # counts held at once
+CHUNK = 1_000_000  # counts held at once
 KEPT = 4  # sets of draws, of at most 20 MB, for the metrics and models that follow
 
 

@@ -32,11 +32,17 @@ def grow_in_rounds(solve: Solve, total: int, *, foreseen: int, most: int, patien
         each=each,
     )
     size = max(1, round(few.share * total))
-    less, more = (measure(lambda size, rounds=rounds: solve(size, rounds), size) for rounds in (FEW, MORE))
-    round_s = max(0.0, more.seconds - less.seconds) / (MORE - FEW) * total / size
-    seconds = few.seconds + max(0, rounds - FEW) * round_s
+    last, before = (round_s(solve, rows) for rows in (size, max(1, size // FACTOR)))
+    rise = max(0.0, last - before) / max(1, size - size // FACTOR)
+    seconds = few.seconds + max(0, rounds - FEW) * (last + rise * (total - size))
     cpu_s, share = few.cpu_seconds * seconds / max(few.seconds, 1e-9), few.share * min(1.0, MORE / max(1, rounds))
     return replace(few, seconds=seconds, cpu_seconds=cpu_s, once_s=first.seconds, share=share)
+
+
+def round_s(solve: Solve, size: int) -> float:
+    """Seconds of one round over so many rows."""
+    less, more = (measure(lambda size, rounds=rounds: solve(size, rounds), size).seconds for rounds in (FEW, MORE))
+    return max(0.0, more - less) / (MORE - FEW)
 
 
 def rounds_of(solve: Solve, most: int, foreseen: int, patience: float) -> tuple[int, Measure | None]:
