@@ -47,13 +47,9 @@ class Represents(Protocol):
 class GoesInRounds(Protocol):
     """A net that is solved in rounds over all rows, as many as it finds it needs: a forecast asks for a few over all rows, for all over some."""
 
+    rounds: int  # the most there can be
     most_rounds: int  # no more are gone through
-    rounds_taken: int  # by the last solve
-
-    @property
-    def rounds_foreseen(self) -> int:
-        """The most there can be."""
-        ...
+    rounds_taken: float  # by the last solve; of several models side by side, each on average
 
 
 @runtime_checkable

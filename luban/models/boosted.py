@@ -51,7 +51,7 @@ class Boosted(nn.Module):
 
     label_weights: Tensor | None = None  # only while solving
     most_rounds = MOST_TREES  # a forecast asks for fewer
-    rounds_taken = 0
+    rounds_taken = 0.0  # for each tag, where there are tags
 
     feature: Tensor  # (R, N) column each node asks
     threshold: Tensor  # (R, N)
@@ -136,11 +136,6 @@ class Boosted(nn.Module):
                 flags += [False] * {"number": 1, "date": 9, "tags": len(spec.get("names", ()))}[spec["kind"]]
         return [place for place, flag in enumerate(flags) if flag]
 
-    @property
-    def rounds_foreseen(self) -> int:
-        """Of all tags, where each has its own."""
-        return self.rounds * (self.outputs if self.aim == "tags" else 1)
-
     def weigh(self, batch: SupervisedBatch) -> tuple[float, float]:
         """Copies of the table, its bins, and gradients."""
         return 0.0, VALUE_BYTES * (self.table(batch.inputs).shape[1] + 4 * self.outputs)
@@ -148,7 +143,7 @@ class Boosted(nn.Module):
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
         """Grow the trees, one model for each tag where there are tags."""
         parts = [(self.table(batch.inputs).numpy(), batch.target.numpy()) for batch in batches]
-        self.label_weights, self.rounds_taken = next(iter(batches)).weights, 0
+        self.label_weights, self.rounds_taken = next(iter(batches)).weights, 0.0
         x, target = (np.concatenate(column) for column in zip(*parts, strict=True))
         if self.aim == "tags":
             for tag in range(self.outputs):
@@ -193,7 +188,7 @@ class Boosted(nn.Module):
         )
         with threadpool_limits(1) if x.size < SMALL else nullcontext():
             grown.fit(x, target, sample_weight=row_weights(target, self.label_weights))
-        self.rounds_taken += grown.n_iter_
+        self.rounds_taken += grown.n_iter_ / (self.outputs if self.aim == "tags" else 1)
         return grown
 
     def keep(self, grown: Any, first: int) -> None:

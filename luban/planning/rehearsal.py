@@ -116,21 +116,21 @@ class Rehearsal:
         """Solve a rung on growing parts of the training rows; the net of the largest that was solved wholly."""
         examples, nets, seed = self.examples["train"], [], self.recipe.training.seed
 
-        def work(size: int, rounds: int | None = None) -> int:
+        def work(size: int, rounds: int | None = None) -> float:
             net = task.build()
             if rounds is None or not nets:
                 nets[:] = [net]
             prepared_for(net, total / size, rounds)
             torch.manual_seed(seed)
             solve(task, net, spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
-            return getattr(net, "rounds_taken", 1)
+            return getattr(net, "rounds_taken", 1.0)
 
         fresh = task.build()
         rows, each = most_rows(task, fresh, examples, seed, memory.room(self.recipe.training.memory))
         total, most = min(rows, round(len(examples) * self.scale)), min(rows, len(examples))
         patience = self.share("solve")
         if isinstance(fresh, GoesInRounds):
-            growth = grow_in_rounds(work, total, foreseen=fresh.rounds_foreseen, most=most, patience=patience, each=each)
+            growth = grow_in_rounds(work, total, foreseen=fresh.rounds, most=most, patience=patience, each=each)
         else:
             growth = grow(work, total, most=most, start=FIRST_ROWS, patience=patience, each=each, affine=self.streamed)
         self.add("solve", name_of(task), growth)

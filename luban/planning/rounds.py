@@ -13,7 +13,7 @@ FIRST_ROWS, FACTOR = 1000, 4  # of which the number of rounds is found, then of 
 FEW, MORE = 5, 15  # rounds over all rows: their difference tells what one takes
 FEW_S = 1.5  # that they may take at the least: over a part of the rows a round says little of the whole
 
-Solve = Callable[[int, int | None], int]  # (rows, rounds at the most; None = as many as it takes) -> rounds taken
+Solve = Callable[[int, int | None], float]  # (rows, rounds at the most; None = as many as it takes) -> rounds taken
 
 
 def grow_in_rounds(solve: Solve, total: int, *, foreseen: int, most: int, patience: float, each: float = math.inf) -> Growth:
@@ -34,8 +34,8 @@ def grow_in_rounds(solve: Solve, total: int, *, foreseen: int, most: int, patien
     size = max(1, round(few.share * total))
     last, before = (round_s(solve, rows) for rows in (size, max(1, size // FACTOR)))
     rise = max(0.0, last - before) / max(1, size - size // FACTOR)
-    seconds = few.seconds + max(0, rounds - FEW) * (last + rise * (total - size))
-    cpu_s, share = few.cpu_seconds * seconds / max(few.seconds, 1e-9), few.share * min(1.0, MORE / max(1, rounds))
+    seconds = few.seconds + max(0.0, rounds - FEW) * (last + rise * (total - size))
+    cpu_s, share = few.cpu_seconds * seconds / max(few.seconds, 1e-9), few.share * min(1.0, MORE / max(1.0, rounds))
     return replace(few, seconds=seconds, cpu_seconds=cpu_s, once_s=first.seconds, share=share)
 
 
@@ -45,11 +45,11 @@ def round_s(solve: Solve, size: int) -> float:
     return max(0.0, more - less) / (MORE - FEW)
 
 
-def rounds_of(solve: Solve, most: int, foreseen: int, patience: float) -> tuple[int, Measure | None]:
+def rounds_of(solve: Solve, most: int, foreseen: int, patience: float) -> tuple[float, Measure | None]:
     """How many rounds the most rows take that patience allows, and the measure, if those were all."""
     size, until, rounds = min(FIRST_ROWS, most), time.perf_counter() + patience, foreseen
     while True:
-        taken = list[int]()
+        taken = list[float]()
         found = once(lambda size, taken=taken: taken.append(solve(size, None)), size, max(LIMIT_S, LIMIT * patience))
         if not taken:
             return rounds, None

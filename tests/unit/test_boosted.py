@@ -141,4 +141,11 @@ def test_a_forecast_may_ask_for_few_rounds() -> None:
         taken.append(net.rounds_taken)
         assert int(net.used[0]) == net.rounds_taken
     assert taken == [40, 3]
-    assert Boosted(Boosted.Config(rounds=40), SPECS, 3, aim="tags").rounds_foreseen == 120
+
+
+def test_rounds_of_several_tags_are_counted_side_by_side() -> None:
+    inputs = rows(2000, 0, all_names=True)
+    target = torch.stack([signal(inputs, 1) > 0, signal(inputs, 2) > 1], 1).float()
+    net = Watched(Boosted.Config(rounds=60), SPECS, 2, aim="tags")
+    list(net.solve([Batch(inputs, target)]))
+    assert net.rounds_taken == np.mean([grown.n_iter_ for grown in net.grown])
