@@ -24,7 +24,7 @@ FEWEST_EXAMPLES = 2_000
 MOST_STEPS = 100_000_000  # examples times passes: about a second
 MOST_CELLS = 4_000
 CHUNK = 1_000_000  # counts held at once
-KEPT = 4  # sets of draws, of at most 20 MB, for the metrics and models that follow
+KEPT = 4  # sets of draws for the metrics and models that follow; of at most 20 MB, as nothing is drawn more than 255 times
 
 
 class Interval(NamedTuple):
@@ -130,7 +130,7 @@ def draw_groups(tallies: list[Tally], groups: Array, draws: int, rng: np.random.
     """(D,) whole groups with replacement: examples of one group (a patient, a user) are not independent."""
     names, owner = np.unique(groups, return_inverse=True)
     chunks = count_draws(len(names), draws, rng, width=len(owner))
-    return joined(difference([scores_of(tally, counts[:, owner], tally.cell) for tally in tallies]) for counts in chunks)
+    return joined(difference([scores_of(tally, counts[:, owner].astype(np.float64), tally.cell) for tally in tallies]) for counts in chunks)
 
 
 def count_draws(count: int, draws: int, rng: np.random.Generator, *, width: int = 0) -> Iterator[Array]:
@@ -139,7 +139,7 @@ def count_draws(count: int, draws: int, rng: np.random.Generator, *, width: int 
     for begin in range(0, draws, step):
         size = min(step, draws - begin)
         picks = rng.integers(0, count, (size, count)) + np.arange(size)[:, None] * count
-        yield np.bincount(picks.reshape(-1), minlength=size * count).reshape(size, count).astype(np.float64)
+        yield np.bincount(picks.reshape(-1), minlength=size * count).reshape(size, count)
 
 
 def chunk_of(width: int) -> int:

@@ -59,6 +59,11 @@ def once(work: Callable[[int], Any], size: int, limit: float) -> Measure:
     return measure(bounded, size, repeats=1)
 
 
+def limit_of(patience: float) -> float:
+    """Seconds after which one round is broken off."""
+    return max(LIMIT_S, LIMIT * patience)
+
+
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Break the block off with TimeUp, as soon as a library lets Python speak; only the main thread can be."""
@@ -104,7 +109,7 @@ def grow(
     one more takes at the most."""
     most = min(total, most or total)
     size, until = min(start, most), time.perf_counter() + patience
-    limit = max(LIMIT_S, LIMIT * patience)
+    limit = limit_of(patience)
     first = once(work, size, limit)
     if first.seconds >= limit:
         return carried([first], total, once_s=0.0, affine=affine, each=each)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from luban.planning.growth import LIMIT, LIMIT_S, Growth, Measure, grow, measure, once
+from luban.planning.growth import Growth, Measure, grow, limit_of, measure, once
 
 FIRST_ROWS, FACTOR = 1000, 4  # of which the number of rounds is found, then of so many times more while patience lasts
 FEW, MORE = 5, 15  # rounds over all rows: their difference tells what one takes
@@ -18,7 +18,7 @@ Solve = Callable[[int, int | None], float]  # (rows, rounds at the most; None = 
 
 def grow_in_rounds(solve: Solve, total: int, *, foreseen: int, most: int, patience: float, each: float = math.inf) -> Growth:
     """Half of the patience for each question; `foreseen` rounds where not even some rows are solved in time."""
-    first = once(lambda size: solve(size, 1), min(FIRST_ROWS, most), max(LIMIT_S, LIMIT * patience))  # libraries are loaded
+    first = once(lambda size: solve(size, 1), min(FIRST_ROWS, most), limit_of(patience))  # libraries are loaded
     rounds, whole = rounds_of(solve, most, foreseen, patience / 2)
     if whole is not None and most == total:
         return Growth(whole.seconds, first.seconds, whole.cpu_seconds, whole.peak_bytes, 1.0)
@@ -50,7 +50,7 @@ def rounds_of(solve: Solve, most: int, foreseen: int, patience: float) -> tuple[
     size, until, rounds = min(FIRST_ROWS, most), time.perf_counter() + patience, foreseen
     while True:
         taken = list[float]()
-        found = once(lambda size, taken=taken: taken.append(solve(size, None)), size, max(LIMIT_S, LIMIT * patience))
+        found = once(lambda size, taken=taken: taken.append(solve(size, None)), size, limit_of(patience))
         if not taken:
             return rounds, None
         rounds = taken[0]

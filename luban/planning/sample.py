@@ -111,40 +111,30 @@ def child() -> None:
 
 
 def part(recipe: Recipe, place: Path) -> Sample:
-    """Prepare a sample of each file; time and memory are carried on to all bytes, but for what only the first time takes: libraries are loaded."""
+    """Prepare two samples of each file: time and memory of the second are carried on to all bytes; libraries are loaded with the first."""
     few = sampled(recipe, place / "few", FEW_BYTES)
-    begun = time.perf_counter()
-    prepared = prepare(few.recipe, place / "few" / "prepared")
-    few_s = time.perf_counter() - begun
-    if few.scale > 1:
-        return measured(recipe, place / "more", min(SAMPLE_BYTES, int(FEW_BYTES * max(1.0, MORE_S / few_s))), few_s)
-    return Sample(of(prepared, recipe), 1.0, few_s, few_s, resident(), 0, bytes_under(place / "few" / "prepared"))
+    first = carried(few, recipe, place / "few" / "prepared")
+    if few.scale == 1:
+        return first
+    most = min(SAMPLE_BYTES, int(FEW_BYTES * max(1.0, MORE_S * few.scale / first.seconds)))
+    more = sampled(recipe, place / "more", most)
+    second = carried(more, recipe, place / "more" / "prepared")
+    once_s = max(0.0, first.seconds / few.scale - second.seconds / more.scale)
+    return replace(second, seconds=second.seconds + once_s, cpu_seconds=second.cpu_seconds * (1 + once_s / max(second.seconds, 1e-9)))
 
 
-def measured(recipe: Recipe, place: Path, most: int, few_s: float) -> Sample:
-    """A sample of so many bytes of each file, prepared, when fewer took so long for the first time."""
-    more = sampled(recipe, place, most)
+def carried(some: Part, recipe: Recipe, place: Path) -> Sample:
+    """What preparing these bytes takes, carried on to all."""
     begun, cpu, before = time.perf_counter(), os.times().user, resident()
     with Peak() as peak:
-        prepared = prepare(more.recipe, place / "prepared")
+        prepared = prepare(some.recipe, place)
     seconds, cpu = time.perf_counter() - begun, os.times().user - cpu
     held = sum(bytes_of_columns(columns) for columns in prepared.examples.values())
-    extra = min(held * more.scale, store.IN_MEMORY_BYTES) - held
-    whole_s = seconds * more.scale + max(0.0, few_s - seconds)
-    highest, size = before + max(0, peak.bytes - before) * more.scale, bytes_under(place / "prepared") * more.scale
-    return Sample(
-        of(prepared, recipe), more.scale, whole_s, cpu * whole_s / max(seconds, 1e-9), int(highest), int(max(0, extra)), int(size)
-    )
-
-
-def of(prepared: Prepared, recipe: Recipe) -> Prepared:
-    """The same, as prepared from the recipe's own data."""
-    return replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
-
-
-def bytes_under(folder: Path) -> int:
-    """Of all files."""
-    return sum(path.stat().st_size for path in folder.rglob("*.*"))
+    extra = min(held * some.scale, store.IN_MEMORY_BYTES) - held
+    highest = before + max(0, peak.bytes - before) * some.scale
+    size = sum(path.stat().st_size for path in place.rglob("*.*")) * some.scale
+    prepared = replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
+    return Sample(prepared, some.scale, seconds * some.scale, cpu * some.scale, int(highest), int(max(0, extra)), int(size))
 
 
 def sampled(recipe: Recipe, place: Path, most: int) -> Part:
