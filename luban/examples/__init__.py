@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from luban.errors import MachineError, RecipeError, say
 from luban.examples import debian_faq, echo, gaps, interactions, manual, pairs, poems, reviews, sklearn_sets
@@ -14,24 +15,33 @@ from luban.files import write_whole
 from luban.messages import tr
 
 RECIPES = Path(__file__).parent / "recipes"
-EXAMPLES: dict[str, Callable[[Path], None]] = {  # name -> what gets its data into a folder
-    "reviews-zh": reviews.write,
-    "ml-100k": interactions.movies,
-    "online-retail": interactions.retail,
-    "debian-faq": debian_faq.writer("debian-faq"),
-    "debian-faq-zh": debian_faq.writer("debian-faq-zh-cn"),
-    "debian-gaps": gaps.write,
-    "en-zh": manual.write,
-    "en-fr": pairs.segments("fr"),
-    "en-de": pairs.segments("de"),
-    "synopses": pairs.synopses,
-    "echo": echo.write,
-    "poems-zh": poems.write,
-    "digits": sklearn_sets.digits,
-    "iris": sklearn_sets.table("iris", "iris.csv", "species"),
-    "wine": sklearn_sets.table("wine", "wine.csv", "cultivar"),
-    "breast-cancer": sklearn_sets.table("breast_cancer", "breast_cancer.csv", "diagnosis"),
-    "diabetes": sklearn_sets.table("diabetes", "diabetes.csv", "progression"),
+
+
+class Example(NamedTuple):
+    """What gets the data into a folder, and its last file: where that is, the others are."""
+
+    write: Callable[[Path], None]
+    file: str
+
+
+EXAMPLES = {
+    "reviews-zh": Example(reviews.write, "reviews.csv"),
+    "ml-100k": Example(interactions.movies, "ml-100k.user"),
+    "online-retail": Example(interactions.retail, "retail.parquet"),
+    "debian-faq": Example(debian_faq.writer("debian-faq"), "questions.csv"),
+    "debian-faq-zh": Example(debian_faq.writer("debian-faq-zh-cn"), "questions.csv"),
+    "debian-gaps": Example(gaps.write, "gaps.json"),
+    "en-zh": Example(manual.write, "en-zh.csv"),
+    "en-fr": Example(pairs.segments("fr"), "en-fr.csv"),
+    "en-de": Example(pairs.segments("de"), "en-de.csv"),
+    "synopses": Example(pairs.synopses, "synopses.csv"),
+    "echo": Example(echo.write, "test.csv"),
+    "poems-zh": Example(poems.write, "poems.jsonl"),
+    "digits": Example(sklearn_sets.digits, "digits.parquet"),
+    "iris": Example(sklearn_sets.table("iris", "iris.csv", "species"), "iris.csv"),
+    "wine": Example(sklearn_sets.table("wine", "wine.csv", "cultivar"), "wine.csv"),
+    "breast-cancer": Example(sklearn_sets.table("breast_cancer", "breast_cancer.csv", "diagnosis"), "breast_cancer.csv"),
+    "diabetes": Example(sklearn_sets.table("diabetes", "diabetes.csv", "progression"), "diabetes.csv"),
 }
 
 
@@ -69,7 +79,8 @@ def fetch(name: str, folder: str | Path) -> Path:
     recipe = folder / "recipe.toml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        EXAMPLES[name](folder)
+        if not (folder / EXAMPLES[name].file).exists():
+            EXAMPLES[name].write(folder)
         if not recipe.exists():
             write_whole(recipe, (RECIPES / f"{name}.toml").read_bytes())
     except OSError as error:

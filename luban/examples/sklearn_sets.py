@@ -17,9 +17,6 @@ def digits(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    path = folder / "digits.parquet"
-    if path.exists():
-        return
     pixels, labels = load_digits(return_X_y=True)
     cells = []
     for number, picture in enumerate(pixels.reshape(-1, 8, 8)):
@@ -32,7 +29,7 @@ def digits(folder: Path) -> None:
     )
     whole = io.BytesIO()
     rows.write_parquet(whole)
-    write_whole(path, whole.getvalue())
+    write_whole(folder / "digits.parquet", whole.getvalue())
 
 
 def table(name: str, file: str, target: str) -> Callable[[Path], None]:
@@ -41,14 +38,11 @@ def table(name: str, file: str, target: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         from sklearn import datasets
 
-        path = folder / file
-        if path.exists():
-            return
         data = getattr(datasets, f"load_{name}")()
         columns = {tidy_name(column): data.data[:, i] for i, column in enumerate(data.feature_names)}
         classes = getattr(data, "target_names", None)
         answers = data.target if classes is None else [str(classes[label]) for label in data.target]
-        write_whole(path, pl.DataFrame({**columns, target: answers}).write_csv().encode())
+        write_whole(folder / file, pl.DataFrame({**columns, target: answers}).write_csv().encode())
 
     return write
 
