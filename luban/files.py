@@ -97,7 +97,8 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def scratch_folder(place: Path, name: str) -> Iterator[Path]:
-    """An empty folder that is gone when the block ends; first go those that killed processes of this machine left."""
+    """An empty folder in a place, made where it is missing, gone when the block ends; first go those that killed processes of this machine left."""
+    place.mkdir(parents=True, exist_ok=True)
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
     for left in place.glob(f".{name}-{host}-*"):
         owner = left.name.split("-")[-2]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from luban.planning import sample as sampling
 from luban.planning.sample import Sample, open_sample
 from luban.recipe import Recipe, parse
 from luban.run import folds
@@ -25,6 +26,14 @@ def recipe(folder: Path, count: int) -> Recipe:
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
     return open_sample(folds.without_test(recipe(tmp_path, 3)), tmp_path / "runs" / ".prepared")
+
+
+def test_where_preparing_takes_too_long_nothing_need_be_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where loading Python takes longer than a forecast waits: the folder of runs is not made yet."""
+    monkeypatch.setattr(sampling, "prepare_apart", lambda *given: False)
+    monkeypatch.setattr(sampling, "QUICK_S", -1.0)
+    taken = open_sample(folds.without_test(recipe(tmp_path, 3)), tmp_path / "runs" / ".prepared")
+    assert (taken.scale, list((tmp_path / "runs").iterdir())) == (1, [])
 
 
 def test_each_fold_is_built_and_the_rows_are_read_once(tmp_path: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
