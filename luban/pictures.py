@@ -6,12 +6,14 @@ Kinds, checks, the page and the service read them here and nowhere else. C chann
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -101,12 +103,18 @@ def in_threads(work: Callable[[Any], Found], cells: Iterable[Any]) -> Iterator[F
     if threads == 1 or len(first) < FEWEST:
         yield from map(work, chain(first, cells))
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for cell in chain(first, cells):
-            ahead.append(pool.submit(work, cell))
-            if len(ahead) > 2 * threads:
-                yield ahead.popleft().result()
-        yield from (future.result() for future in ahead)
+    pool = decoders(threads, os.getpid())
+    for cell in chain(first, cells):
+        ahead.append(pool.submit(work, cell))
+        if len(ahead) > 2 * threads:
+            yield ahead.popleft().result()
+    yield from (future.result() for future in ahead)
+
+
+@lru_cache(maxsize=1)
+def decoders(threads: int, process: int) -> ThreadPoolExecutor:
+    """The threads that decode, kept from one batch to the next; a forked process has its own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
 
 def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.ndarray | None, str]:

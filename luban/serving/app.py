@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -18,7 +17,7 @@ from luban.errors import logger, say
 from luban.serving import openai_routes, page, problems, routes
 from luban.serving.body import Gone
 from luban.serving.gauges import Gauges
-from luban.serving.guard import Call, Guard
+from luban.serving.guard import Call, Guard, Receive, Scope, Sender
 from luban.serving.hosted import Shelf
 from luban.serving.keys import Entry, Keys
 from luban.serving.openapi import describe
@@ -33,7 +32,7 @@ DRIFT = {
     "luban_drift_psi": "Population stability index of the last rows against those learnt from; above 0.2 something has changed.",
     "luban_drift_js": "Jensen-Shannon divergence in bits of the last rows against those learnt from.",
 }
-SMALL = 3_000_000  # parameters, below which a second thread costs more than it brings
+SMALL = 5_000_000  # parameters, below which a second thread costs more than it brings beside a second worker
 
 
 class Service:
@@ -61,22 +60,29 @@ class Service:
         for figure, (name, what) in enumerate(DRIFT.items()):
             self.gauges.watch(name, what, ["model", "column"], partial(self.drift, figure))
         self.fastapi = self.routed()
-        self.app = self.guard = Guard(self.fastapi, self.place, self.keys, self.gauges, admit=self.admit)
+        self.app = self.guard = Guard(self.answer, self.place, self.keys, self.gauges, admit=self.admit)
         self.seen = (0.0, 0)  # processor seconds of the loop, and requests, a second ago
         self.exchanging = threading.Lock()
 
     def routed(self) -> FastAPI:
         """The application without its guard."""
-        app = FastAPI(
-            title="Luban", version=luban.__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
-            exception_handlers={problems.RequestError: told, HTTPException: of_starlette, Gone: nobody, Exception: failed},
-        )  # fmt: skip
+        app = FastAPI(title="Luban", version=luban.__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
         app.state.service = self
         app.openapi = lambda: describe(self)  # type: ignore[method-assign]
         for module in (routes, openai_routes, page):
             for path, method, handler in module.ROUTES:
                 app.add_route(path, handler, methods=[method])
         return app
+
+    async def answer(self, scope: Scope, receive: Receive, send: Sender) -> None:
+        """Straight to the route: the layers that an application has before it, for errors and what begins with it, are the guard and this."""
+        scope["app"] = self.fastapi
+        try:
+            await self.fastapi.router(scope, receive, send)
+        except Exception as error:
+            if send.begun:
+                raise
+            await told(scope["luban"], error)(scope, receive, send)
 
     def drift(self, figure: int) -> Iterator[tuple[list[str], float]]:
         """One figure for each column of each model."""
@@ -117,34 +123,19 @@ class Service:
         self.shelf.stop()
 
 
-async def told(request: Request, error: Exception) -> Response:
-    """A refusal of ours."""
-    call = request.scope["luban"]
+def told(call: Call, error: Exception) -> Response:
+    """What is answered instead; of an error of ours the log says which, the answer its number only."""
+    if isinstance(error, Gone):  # nobody reads this
+        return Response(status_code=499)
+    if isinstance(error, HTTPException):  # 404 and 405 of the router
+        error = problems.wrong_method() if error.status_code == 405 else problems.not_found()
     if not isinstance(error, problems.RequestError):
-        raise error
+        logger.error("L619 %s: %s: %s", call.number, type(error).__name__, traceback_place(error))
+        error = problems.internal()
     headers = {name.decode(): value.decode() for name, value in error.headers}
     if error.status in (408, 413):
         headers["connection"] = "close"
     return Response(error.body(call.number, call.language), error.status, headers, "application/json")
-
-
-async def of_starlette(request: Request, error: Exception) -> Response:
-    """404 and 405 of the router."""
-    status = getattr(error, "status_code", 404)
-    return await told(request, problems.wrong_method() if status == 405 else problems.not_found())
-
-
-async def nobody(request: Request, error: Exception) -> Response:
-    """The client left: nobody reads this."""
-    return Response(status_code=499)
-
-
-async def failed(request: Request, error: Exception) -> Response:
-    """An error of ours: the log says which, the answer its number only."""
-    call: Any = request.scope["luban"]
-    place = traceback_place(error)
-    logger.error("L619 %s: %s: %s", call.number, type(error).__name__, place)
-    return await told(request, problems.internal())
 
 
 def traceback_place(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Requests answered together: they wait in a bounded line, and one thread for each model takes as many as stand there.
+"""Requests answered together: they wait in a bounded line, and a model's workers take as many as stand there.
 
-Under load the batch grows by itself, for others come while one is computed; alone, a request never waits for company. Who has left, and who has
-waited too long, is not computed.
+Under load the batch grows by itself, for others come while one is computed; alone, a request never waits for company. Of two workers each takes its
+share, so that one reads its rows while the other's net computes. Who has left, and who has waited too long, is not computed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from luban.serving.pace import Forecast
 from luban.serving.rows import Rows
 from luban.serving.settings import Limits
 
+FEWEST = 8  # requests that are never shared out
 WATCH_S = 0.05  # after which somebody looks whether the client is still there
 Answer = Callable[[list[Rows]], list[Any]]  # answers, or an exception, one for each request
 
@@ -41,17 +42,22 @@ class Work:
 
 
 class Batcher:
-    """The line in front of one model. `submit` belongs to the loop, `answer` runs in a thread of its own."""
+    """The line in front of one model. `submit` belongs to the loop, `answer` runs in each worker's thread."""
 
-    def __init__(self, answer: Answer, limits: Limits, *, name: str, seen: Callable[[int, int, float], None] = lambda *_: None) -> None:
+    def __init__(
+        self, answer: Answer, limits: Limits, *, name: str, seen: Callable[[int, int, float], None] = lambda *_: None, workers: int = 1
+    ) -> None:
         self.answer, self.limits, self.seen = answer, limits, seen
         self.line: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.held: Any = None  # taken from the line, and left for the next batch
         self.requests, self.rows = 0, 0  # admitted and not yet answered; counted by the loop alone
         self.forecast = Forecast(limits.wait_s, limits.batch_rows)
         self.crowd = False
-        self.thread = threading.Thread(target=self.work, name=f"batch-{name}", daemon=True)
-        self.thread.start()
+        self.taking, self.counting = threading.Lock(), threading.Lock()
+        self.working = 0  # workers that compute
+        self.workers = [threading.Thread(target=self.work, name=f"batch-{name}", daemon=True) for _ in range(workers)]
+        for worker in self.workers:
+            worker.start()
 
     def admit(self) -> None:
         """Raises RequestError L612 where one more could not be answered in time."""
@@ -84,14 +90,18 @@ class Batcher:
             self.rows -= rows.count
 
     def stop(self) -> None:
-        """Let the thread end once the line is empty."""
+        """Let the workers end once the line is empty."""
         self.line.put(STOP)
-        self.thread.join(self.limits.drain_s)
+        for worker in self.workers:
+            worker.join(self.limits.drain_s)
 
     def work(self) -> None:
         """Batch after batch, until told to stop."""
         while True:
-            batch, last = self.take()
+            with self.taking:
+                batch, last = self.take()
+            if last:
+                self.line.put(STOP)  # for the next worker
             if batch:
                 self.run(batch)
             if last:
@@ -104,7 +114,7 @@ class Batcher:
         if first is STOP:
             return [], True
         batch, rows, size = [first], first.rows.count, first.rows.bytes
-        while (more := self.company(first)) is not None:
+        while len(batch) < self.share() and (more := self.company(first)) is not None:
             if more is STOP:
                 return wanted(batch), True
             rows, size = rows + more.rows.count, size + more.rows.bytes
@@ -114,6 +124,10 @@ class Batcher:
             batch.append(more)
         self.crowd = len(batch) > 1
         return wanted(batch), False
+
+    def share(self) -> int:
+        """How many requests are one worker's."""
+        return max(FEWEST, -(-self.requests // len(self.workers))) if len(self.workers) > 1 else self.requests + 1
 
     def company(self, first: Any) -> Any:
         """Another request that stands there, or comes within the time a batch may wait where the last one had company."""
@@ -131,13 +145,17 @@ class Batcher:
     def run(self, batch: list[Work]) -> None:
         """Answer, and tell each loop once."""
         begun = time.monotonic()
+        with self.counting:
+            self.working = beside = self.working + 1
         try:
             answers = self.answer([work.rows for work in batch])
         except Exception as error:  # noqa: BLE001 whoever waits must be told, whatever it was
-            logger.error("%s: %s", self.thread.name, type(error).__name__)
+            logger.error("%s: %s", threading.current_thread().name, type(error).__name__)
             answers = [error] * len(batch)
         seconds, count = time.monotonic() - begun, sum(work.rows.count for work in batch)
-        self.forecast.pace.learn(count, seconds)
+        with self.counting:
+            self.working -= 1
+            self.forecast.pace.learn(count, seconds / beside)
         self.seen(len(batch), count, seconds)
         batch[0].future.get_loop().call_soon_threadsafe(deliver, batch, answers)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from luban import strict_json
+from luban import cores, strict_json
 from luban.bundle import golden
 from luban.bundle.format import MANIFEST
 from luban.bundle.model import Model, load
-from luban.capabilities import Speaks, spared
+from luban.capabilities import Speaks, Streams, spared
 from luban.errors import BundleError, DataError, RecipeError, warn
 from luban.folding import folded
 from luban.messages import said, tr
@@ -32,6 +32,7 @@ from luban.serving.speaking import Speaker
 from luban.serving.watching import Watch
 from luban.task import arrange
 
+WORKERS = 2  # of a model, where there are as many cores: one reads rows while the other's net computes
 FORBIDDEN = frozenset("/\\?#%\0")
 
 
@@ -46,7 +47,7 @@ class Opened:
     watch: Watch
     mergeable: bool  # a row is an example: rows of many requests may stand in one table
 
-    @property
+    @cached_property
     def signature(self) -> dict[str, Any]:
         """What it reads; where a task names columns of its own, these instead of those that describe no row."""
         own = self.model.signature.get("columns", {})
@@ -63,7 +64,7 @@ class Opened:
             return self.model.net
         return net
 
-    @property
+    @cached_property
     def optional(self) -> frozenset[str]:
         """Columns that a row can do without."""
         return frozenset((*self.model.signature.get("columns", {}).values(), *spared(self.model.task)))
@@ -108,7 +109,8 @@ class Hosted:
     def __init__(self, name: str, folder: Path, limits: Limits, gauges: Gauges, log: PredictionLog | None = None) -> None:
         self.name, self.folder, self.limits, self.gauges, self.log = name, folder, limits, gauges, log
         self.opened, self.explaining = open_version(folder), 0
-        self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name))
+        workers = 1 if isinstance(self.opened.model.task, Streams) else min(WORKERS, cores.allowed())
+        self.batcher = Batcher(self.answer, limits, name=name, seen=gauges.batches(name), workers=workers)
         gauges.version(name, self.opened.version)
         self.make_ready()
 
@@ -134,7 +136,7 @@ class Hosted:
         return self.opened.signature["inputs"]
 
     def answer(self, requests: list[Rows]) -> list[Any]:
-        """In the batch's thread: for each request its answers, or the error it is told."""
+        """In a worker's thread: for each request its answers, or the error it is told."""
         opened, begun = self.opened, time.monotonic()  # one version for the whole batch
         out: list[Any] = [None] * len(requests)
         for places in groups(requests, opened.mergeable):

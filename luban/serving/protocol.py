@@ -1,23 +1,23 @@
-"""HTTP/1.1 on a socket, as uvicorn and h11 have it, with a clock: whoever sends slowly, too much or nonsense is told so and let go."""
+"""HTTP/1.1 on a socket, as uvicorn and httptools have it, with bounds and a clock: whoever sends slowly, too much or nonsense is told so and let go."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from luban.serving import problems
 from luban.serving.settings import Limits
 
+MOST_HEAD = 32_768  # bytes
 LEFT_OVER = 1_000_000  # bytes of an unwanted body that are still taken, so that the refusal is read
 LEFT_OVER_S = 3.0
 LAST_WORD_S = 0.5
+LARGE = 65_536  # bytes that are written at once
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
+def protocol(limits: Limits) -> type[HttpToolsProtocol]:
     """The class of a connection under these limits."""
 
     class Guarded(Connection):
@@ -27,39 +27,82 @@ def protocol(limits: Limits) -> type[H11Protocol]:
     return Guarded
 
 
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """One connection."""
 
     limits = Limits()
     waits_since: float | None = None  # since when a request's head is incomplete
     refused_since: float | None = None  # since when a body comes that nobody wants
     left_over = 0
+    reads = False  # a request has begun, and its end has not come
+    aside = 0  # bytes that came since the parser last told of something: those that it holds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is one that says it slowly."""
         super().connection_made(transport)
+        self.transport = Gathered(transport, self.loop)  # type: ignore[assignment]
         self.waits_since = self.loop.time()
         if len(self.connections) > self.limits.connections:
             self.say(problems.crowded())
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; count what nobody wants."""
+        """Take what came; count what nobody wants, and what the parser holds."""
         if self.is_over():
             self.left_over += len(data)
             self.refused_since = self.refused_since or self.loop.time()
             if self.left_over > LEFT_OVER:
                 self.transport.abort()
                 return
-        elif self.waits_since is None and (self.cycle is None or self.cycle.response_complete):
+        elif not self.reads and self.waits_since is None:
             self.waits_since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.aside += len(data)
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.waits_since = None
+        if self.aside > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("")
+
+    def eof_received(self) -> None:
+        """Nothing more comes, and the connection ends: what is written already is sent."""
+        self.transport.send()  # type: ignore[attr-defined]
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever asks for another protocol is answered in this one."""
+
+    def on_message_begin(self) -> None:
+        """A head begins: it has its time."""
+        self.reads, self.aside = True, 0
+        self.waits_since = self.waits_since or self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. Raises ValueError where it is too large, names no host or several, or asks for what is not ours (RFC 9112, section 3.2)."""
+        self.aside = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        named = hosts == 1 or (not hosts and self.parser is not None and self.parser.get_http_version() == "1.0")
+        if self.aside > MOST_HEAD or not self.url.startswith(b"/") or not named:
+            raise ValueError
+        self.waits_since, self.aside = None, 0
+        super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """A piece of a body begins."""
+        self.aside = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body came."""
+        self.aside = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of a request came."""
+        self.reads, self.aside = False, 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A next request that stands there already starts the clock anew."""
+        """What still comes of a request that is answered is not wanted."""
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.is_over():
             self.refused_since = self.loop.time()
 
     def shutdown(self) -> None:
@@ -71,9 +114,13 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             super().shutdown()
 
+    def in_work(self) -> bool:
+        """Whether an answer is still to be given."""
+        return self.cycle is not None and not self.cycle.response_complete
+
     def is_over(self) -> bool:
         """Whether the answer was given before its body had come."""
-        return self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY
+        return self.reads and self.waits_since is None and self.cycle is not None and self.cycle.response_complete
 
     def look(self, now: float) -> None:
         """Once a second: let go of who is too slow."""
@@ -81,27 +128,62 @@ class Connection(H11Protocol):
             self.refused_since, self.left_over = None, 0
         if self.refused_since is not None and now - self.refused_since > LEFT_OVER_S:
             self.transport.abort()
-        elif self.waits_since is not None and now - self.waits_since > self.limits.head_s:
+        elif self.waits_since is not None and not self.in_work() and now - self.waits_since > self.limits.head_s:
             self.say(problems.too_slow())
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is told so by a code; a body that ends in nonsense ends its request."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        """What is not HTTP is told so by a code; a body that ends in nonsense ends its request, and nonsense behind a request is its last one."""
+        if self.in_work() and self.waits_since is not None:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if self.in_work():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        hint = getattr(sys.exc_info()[1], "error_status_hint", 400)
-        self.say(problems.head_too_large() if hint == 431 else problems.unreadable())
+        self.say(problems.head_too_large() if self.aside > MOST_HEAD else problems.unreadable())
 
     def say(self, error: problems.RequestError) -> None:
         """Answer without an application, and close."""
+        answered = self.is_over() or (self.in_work() and self.cycle.response_started)
         self.waits_since = None
-        if self.transport.is_closing():
-            return
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if not answered and not self.transport.is_closing():
             body = error.body("-")
-            head: list[tuple[Any, Any]] = [
-                (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close"), *error.headers,
-            ]  # fmt: skip
-            for event in (h11.Response(status_code=error.status, headers=head), h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            head = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+                *error.headers,
+            ]
+            lines = b"".join(name + b": " + value + b"\r\n" for name, value in head)
+            self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + body)
+        self.transport.close()
+
+
+class Gathered:
+    """A transport that sends together what is written in one turn of the loop: the head of an answer and its body."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport, self.loop, self.is_closing = transport, loop, transport.is_closing
+        self.held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Keep it for the end of the turn."""
+        if not self.held:
+            self.loop.call_soon(self.send)
+        self.held.append(data)
+        if len(data) > LARGE:
+            self.send()
+
+    def send(self) -> None:
+        """Send what is kept."""
+        if self.held:
+            data, self.held = b"".join(self.held), []
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Send, and close."""
+        self.send()
         self.transport.close()

@@ -46,7 +46,6 @@ class Server(uvicorn.Server):
             backlog=min(2048, limits.connections),
             timeout_keep_alive=60,
             timeout_graceful_shutdown=max(1, int(limits.drain_s)),
-            h11_max_incomplete_event_size=32_768,
         )
         super().__init__(config)
         self.service, self.ready, self.asked = service, ready, 0

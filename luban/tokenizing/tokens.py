@@ -6,7 +6,7 @@ can't; a mark is set where a run of spaces must be cut. A text that holds the ma
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,19 @@ MARK = "\uffff"  # no character
 PIECES = rf"[{ALONE}]|'s|'t|'re|'ve|'m|'ll|'d| ?[\p{{L}}--[{ALONE}]]+| ?[\p{{N}}--[{ALONE}]]+| ?[^\s\p{{L}}\p{{N}}{ALONE}{MARK}]+|\s+"
 BEFORE_THE_LAST = rf"(\s)(\s[^\s{ALONE}])"  # of several spaces the last belongs to what follows
 MOST_KNOWN, SHORT = 100_000, 32  # pieces, characters
+MOST_WHOLE = 256  # texts that the tokenizer reads sooner by itself, as many as a service answers together
 ODD = r"[\s--[ \t\n\r]]|[\x0b\x0c\x1c-\x1f\x85]|" + MARK  # spaces that libraries disagree on
 
 
 def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) -> Ragged:
     """Ragged int32 token ids, at most so many each. `cut` is the pattern of the pieces that the tokenizer reads one by one."""
     if is_few(texts, tokenizer):
-        ids = [tokenizer.encode(text, add_special_tokens=False).ids[:most] for text in texts]
+        read = (
+            tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            if len(texts) > few.MOST
+            else map(partial(tokenizer.encode, add_special_tokens=False), texts)
+        )
+        ids = [encoding.ids[:most] for encoding in read]
         return Ragged.of(np.array([i for row in ids for i in row], np.int32), [len(row) for row in ids])
     column = pl.Series("piece", texts, dtype=pl.String)
     odd = column.str.contains(ODD).fill_null(False)
@@ -49,7 +55,7 @@ def encode(texts: list[str], tokenizer: Any, most: int, *, cut: str = PIECES) ->
 
 def is_few(texts: list[str], tokenizer: Any) -> bool:
     """Whether the tokenizer reads these sooner by itself; it would find its own marks in a text, where they are text."""
-    if len(texts) > few.MOST or sum(map(len, texts)) > few.MOST_CHARACTERS:
+    if len(texts) > MOST_WHOLE or sum(map(len, texts)) > few.MOST_CHARACTERS:
         return False
     return not any(mark in text for mark in marks_of(tokenizer) for text in texts)
 

@@ -23,7 +23,7 @@ HEAVY = (
     "prometheus_client",
 )
 CORE = {
-    "annotated-types", "click", "fastapi", "jinja2", "markupsafe", "numpy", "pillow", "polars", "prometheus-client", "pydantic", "rich", "safetensors",
+    "annotated-types", "click", "fastapi", "httptools", "jinja2", "markupsafe", "numpy", "pillow", "polars", "prometheus-client", "pydantic", "rich", "safetensors",
     "scikit-learn", "scipy", "threadpoolctl", "tokenizers", "torch", "uvicorn",
 }  # fmt: skip
 

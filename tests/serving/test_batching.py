@@ -43,13 +43,14 @@ class Slow:
         return [rows.count for rows in requests]
 
 
-def run(slow: Slow, limits: Limits, script: Any) -> Any:
-    batcher = Batcher(slow, limits, name="test")
+def run(slow: Slow, limits: Limits, script: Any, workers: int = 1) -> Any:
+    batcher = Batcher(slow, limits, name="test", workers=workers)
     try:
         return asyncio.run(script(batcher))
     finally:
         getattr(slow, "go", threading.Event()).set()
         batcher.stop()
+        assert not any(worker.is_alive() for worker in batcher.workers)
 
 
 def test_who_waits_is_answered_together() -> None:
@@ -60,6 +61,47 @@ def test_who_waits_is_answered_together() -> None:
 
     assert run(slow, Limits(), script) == [1 + i % 3 for i in range(20)]
     assert len(slow.batches) <= 3
+
+
+class Meeting:
+    """Answers as `Slow` does, the first time only once another batch is under way beside it."""
+
+    def __init__(self) -> None:
+        self.lock, self.met, self.under_way, self.batches = threading.Lock(), threading.Event(), 0, []
+
+    def __call__(self, requests: list[Rows]) -> list[Any]:
+        with self.lock:
+            self.under_way += 1
+            self.batches.append(len(requests))
+            if self.under_way == 2:
+                self.met.set()
+        self.met.wait(10)
+        with self.lock:
+            self.under_way -= 1
+        return [rows.count for rows in requests]
+
+
+def test_two_workers_share_what_stands_there_and_compute_beside_each_other() -> None:
+    meeting = Meeting()
+
+    async def script(batcher: Batcher) -> list[int]:
+        answers = await asyncio.gather(*(batcher.submit(some(1 + i % 3), 20) for i in range(40)))
+        assert (batcher.working, batcher.requests) == (0, 0)
+        return answers
+
+    assert run(meeting, Limits(), script, workers=2) == [1 + i % 3 for i in range(40)]  # type: ignore[arg-type]
+    assert sum(meeting.batches) == 40
+    assert meeting.met.is_set()
+    assert max(meeting.batches) <= 20
+
+
+def test_what_batches_take_beside_each_other_is_counted_once() -> None:
+    async def script(batcher: Batcher) -> float:
+        await asyncio.gather(*(batcher.submit(some(), 20) for _ in range(200)))
+        return batcher.forecast.pace.wait(100, 256)
+
+    alone, beside = (run(Slow(0.1), Limits(batch_rows=10), script, workers=workers) for workers in (1, 2))
+    assert beside < 0.85 * alone
 
 
 def test_a_batch_has_a_budget() -> None:

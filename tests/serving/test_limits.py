@@ -156,7 +156,7 @@ RAW = [
     (b"POST /v1/predict/number HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
     (b"POST /v1/predict/number HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"fff\r\n" + b"a" * 4095 + b"\r\n") * 100, b"413"),
     (b"CONNECT evil:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"4"),
-    (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
+    (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
     (b"GET /page/../app.py HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
     (b"GET /page/..%2fapp.py HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
     (b"GET /%ff%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
