@@ -1,12 +1,12 @@
 """A text and an image classifier under load, ours and peers on the same weights: requests a second and waiting times by connections, one after the other.
 
 python benchmarks/serving_classifiers.py --peers PYTHON [--connections 1,16,64,256] [--seconds 4] [--rounds 3] [--cores 0:1] [--kinds tiny-text,text,image]
-    [--json FILE]
+    [--json FILE] [--wrk]
 
 The bundles are made here: BERTs of 2 × 128 (its authors' tiny) and 4 × 256 (mini) over wordpieces, and a convolutional net over 32 × 32 pixels, untrained. `--peers PYTHON` names the interpreter of
 an environment with transformers, fastapi, uvicorn, litserve and Luban's own requirements (benchmarks/serving_classifier_peers.py). Every service must give the same
 chances before it is measured, and is halted while another one is. Ours takes in whatever comes (`wait_s`), as the peers do. `--cores A:B`: services on core A,
-the load on core B.
+the load on core B; without it all share what there is, and `--wrk` (Debian's package of that name) leaves most of it to the services.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ import torch
 from halting import Halting, free_port
 from PIL import Image
 from serving import Seen, Service, load, request
+from wrk import Counted
+from wrk import load as wrk_load
 
 import luban
 from luban import recipe
@@ -136,7 +138,7 @@ class Measured:
     port: int
     requests: list[bytes]
     halt: Callable[[bool], None]
-    seen: dict[int, list[Seen]]
+    seen: dict[int, list[Seen | Counted]]
 
 
 def check_alike(cells: list[Any], service: Service, peers: dict[str, Peer]) -> None:
@@ -156,7 +158,11 @@ def compared(asked: argparse.Namespace, services: dict[str, Measured]) -> None:
         for connections in map(int, asked.connections.split(",")):
             for measured in services.values():
                 measured.halt(False)
-                seen = asyncio.run(load("127.0.0.1", measured.port, measured.requests, connections, asked.seconds))
+                seen: Seen | Counted
+                if asked.wrk:
+                    seen = wrk_load(measured.port, measured.requests, connections, asked.seconds)
+                else:
+                    seen = asyncio.run(load("127.0.0.1", measured.port, measured.requests, connections, asked.seconds))
                 measured.halt(True)
                 measured.seen.setdefault(connections, []).append(seen)
 
@@ -217,6 +223,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", default=value)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--wrk", action="store_true")
     asked = parser.parse_args()
     if own := asked.cores.partition(":")[2]:
         os.sched_setaffinity(0, {int(own)})
