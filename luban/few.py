@@ -71,11 +71,12 @@ def codes(found: list[str | None], known: Any, *, missing: int, unseen: int) -> 
 
 def places(known: Any) -> dict[str, int]:
     """The place of each name; made once for each list of names."""
-    if id(known) not in kept:
+    found = kept.get(id(known))  # another thread may clear them
+    if found is None:
         if len(kept) >= 64:
             kept.clear()
-        kept[id(known)] = known, {name: place for place, name in enumerate(known)}
-    return kept[id(known)][1]
+        found = kept[id(known)] = known, {name: place for place, name in enumerate(known)}
+    return found[1]
 
 
 def days(series: pl.Series, layout: str, blank: tuple[str, ...]) -> list[date | None] | None:

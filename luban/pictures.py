@@ -104,11 +104,15 @@ def in_threads(work: Callable[[Any], Found], cells: Iterable[Any]) -> Iterator[F
         yield from map(work, chain(first, cells))
         return
     pool = decoders(threads, os.getpid())
-    for cell in chain(first, cells):
-        ahead.append(pool.submit(work, cell))
-        if len(ahead) > 2 * threads:
-            yield ahead.popleft().result()
-    yield from (future.result() for future in ahead)
+    try:
+        for cell in chain(first, cells):
+            ahead.append(pool.submit(work, cell))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result()
+        yield from (future.result() for future in ahead)
+    finally:
+        for future in ahead:
+            future.cancel()
 
 
 @lru_cache(maxsize=1)

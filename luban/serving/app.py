@@ -80,7 +80,9 @@ class Service:
         try:
             await self.fastapi.router(scope, receive, send)
         except Exception as error:
-            if send.begun:
+            if send.begun:  # the connection ends
+                if not isinstance(error, Gone):
+                    logger.error("L619 %s: %s: %s", scope["luban"].number, type(error).__name__, traceback_place(error))
                 raise
             await told(scope["luban"], error)(scope, receive, send)
 

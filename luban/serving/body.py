@@ -33,15 +33,9 @@ async def read(headers: Headers, receive: Receive, limits: Limits) -> bytes:
     length = header(headers, b"content-length")
     if length and (not length.isdigit() or int(length) > limits.body_bytes):
         raise problems.too_large() if length.isdigit() else problems.unreadable()
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body = message.get("body", b"")
-        if len(body) > limits.body_bytes:
-            raise problems.too_large()
-        return body
     try:
         async with asyncio.timeout(limits.body_s):
-            return await read_on(message, receive, limits.body_bytes)
+            return await read_on(await receive(), receive, limits.body_bytes)
     except TimeoutError as error:
         raise problems.too_slow() from error
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from luban.serving import problems
@@ -36,6 +38,8 @@ class Connection(HttpToolsProtocol):
     left_over = 0
     reads = False  # a request has begun, and its end has not come
     aside = 0  # bytes that came since the parser last told of something: those that it holds
+    wished: int | None = None  # where a head ended that asks for another protocol
+    running: Any = None  # what is answered now; `cycle` is what came last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is one that says it slowly."""
@@ -58,16 +62,44 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.aside += len(data)
-        super().data_received(data)
-        if self.aside > MOST_HEAD and not self.transport.is_closing():
+        self.parse(data)
+        if self.transport.is_closing():
+            return
+        if self.aside > MOST_HEAD:
             self.send_400_response("")
+        elif not self.reads and not self.in_work() and self.waits_since is None and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def parse(self, data: bytes) -> None:
+        """Let the parser read; whoever would rather speak another protocol is answered in this one, and his request read without that wish."""
+        super().data_received(data)
+        while self.wished is not None:
+            rest, self.wished = data[self.wished :], None
+            head = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]  # type: ignore[union-attr]
+            head += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+            data = b"\r\n".join((*head, b"", rest))
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            super().data_received(data)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Keep in mind where the head ended."""
+        self.wished = sys.exc_info()[1].args[0]  # type: ignore[union-attr]
 
     def eof_received(self) -> None:
         """Nothing more comes, and the connection ends: what is written already is sent."""
         self.transport.send()  # type: ignore[attr-defined]
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Whoever asks for another protocol is answered in this one."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell what is answered now, too."""
+        super().connection_lost(exc)
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         """A head begins: it has its time."""
@@ -80,10 +112,17 @@ class Connection(HttpToolsProtocol):
         self.aside = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         hosts = sum(name == b"host" for name, _ in self.headers)
         named = hosts == 1 or (not hosts and self.parser is not None and self.parser.get_http_version() == "1.0")
-        if self.aside > MOST_HEAD or not self.url.startswith(b"/") or not named:
+        if self.aside > MOST_HEAD or not self.url.startswith(b"/") or not named or self.parser.get_method() == b"CONNECT":  # type: ignore[union-attr]
             raise ValueError
-        self.waits_since, self.aside = None, 0
-        super().on_headers_complete()
+        self.aside = 0
+        if not self.parser.should_upgrade():  # type: ignore[union-attr]
+            self.waits_since = None
+            super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of a head; what stands behind a body is nobody's."""
+        if self.waits_since is not None:
+            super().on_header(name, value)
 
     def on_chunk_header(self) -> None:
         """A piece of a body begins."""
@@ -96,8 +135,9 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of a request came."""
-        self.reads, self.aside = False, 0
-        super().on_message_complete()
+        if self.waits_since is None:  # else its head is read anew
+            self.reads, self.aside, self.left_over, self.refused_since = False, 0, 0, None
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """What still comes of a request that is answered is not wanted."""
@@ -133,6 +173,10 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is told so by a code; a body that ends in nonsense ends its request, and nonsense behind a request is its last one."""
+        if self.pipeline and self.waits_since is None:  # of a request that waits for its turn
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self.running
+            self.waits_since = self.loop.time()
         if self.in_work() and self.waits_since is not None:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
@@ -165,6 +209,7 @@ class Gathered:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport, self.loop, self.is_closing = transport, loop, transport.is_closing
         self.held: list[bytes] = []
+        self.size = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
@@ -174,13 +219,14 @@ class Gathered:
         if not self.held:
             self.loop.call_soon(self.send)
         self.held.append(data)
-        if len(data) > LARGE:
+        self.size += len(data)
+        if self.size > LARGE:
             self.send()
 
     def send(self) -> None:
         """Send what is kept."""
         if self.held:
-            data, self.held = b"".join(self.held), []
+            data, self.held, self.size = b"".join(self.held), [], 0
             self.transport.write(data)
 
     def close(self) -> None:

@@ -71,10 +71,12 @@ def ids_of(pieces: list[str], tokenizer: Any) -> list[list[int]]:
     known = remembered(tokenizer)
     if len(known) > MOST_KNOWN:
         known.clear()
-    new = [piece for piece in pieces if piece not in known]
-    found = dict(zip(new, (encoding.ids for encoding in tokenizer.encode_batch_fast(new)), strict=True)) if new else {}
-    known.update((piece, ids) for piece, ids in found.items() if len(piece) <= SHORT)
-    return [found[piece] if piece in found else known[piece] for piece in pieces]
+    found = {piece: ids for piece in pieces if (ids := known.get(piece)) is not None}  # another thread may clear them
+    new = [piece for piece in pieces if piece not in found]
+    read = dict(zip(new, (encoding.ids for encoding in tokenizer.encode_batch_fast(new)), strict=True)) if new else {}
+    known.update((piece, ids) for piece, ids in read.items() if len(piece) <= SHORT)
+    found |= read
+    return [found[piece] for piece in pieces]
 
 
 @lru_cache(maxsize=4)

@@ -71,6 +71,53 @@ def test_a_body_that_ends_in_nonsense_after_its_answer_gets_no_second_one(served
     assert statuses(served.raw(head + b"2\r\n{}\r\nzz\r\n\r\n")) in ([b"400"], [b"404"])
 
 
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_who_would_rather_speak_another_protocol_is_answered_in_this_one(pieces: int, served: Running) -> None:
+    """As curl --http2 and Java's client ask, with a body; what comes behind it is the next request and nothing else."""
+    last = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    head, body = asked(1).replace(b"\r\n\r\n", b"\r\n" + UPGRADE, 1).split(b"\r\n\r\n", 1)
+    parts = {
+        1: [head + b"\r\n\r\n" + body + last],
+        2: [head + b"\r\n\r\n", body + last],
+        3: [head[:40], head[40:] + b"\r\n\r\n" + body[:5], body[5:] + last],
+    }
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
+        for part in parts[pieces]:
+            connection.sendall(part)
+            time.sleep(0.05)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert statuses(answer) == [b"200", b"200"]
+    assert b'"answer"' in answer
+
+
+def test_a_broken_body_behind_a_request_takes_nothing_from_its_answer(served: Running) -> None:
+    answer = served.raw(asked(1) + CHUNKED + b"zz\r\n\r\n")
+    assert statuses(answer) == [b"200"]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["answer"]
+
+
+def test_what_stands_behind_a_body_is_no_head(served: Running) -> None:
+    """A trailer names no other host, and no key."""
+    body = b'9\r\n{"row": {\r\n8\r\n"x": 1}}\r\n0\r\nHost: evil.example\r\nContent-Type: text/plain\r\n\r\n'
+    assert statuses(served.raw(CHUNKED + body + LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))) == [b"200", b"200"]
+
+
+def test_who_sends_a_body_after_its_answer_is_let_go_when_idle(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served.server.config, "timeout_keep_alive", 0.3)
+    head = asked(1).replace(b"/v1/predict/number", b"/v1/models/number/none")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
+        connection.sendall(head[:-10])
+        time.sleep(0.1)
+        assert connection.recv(65_536)[9:12] == b"404"
+        connection.sendall(head[-10:])
+        assert connection.recv(65_536) == b""  # closed, where nothing more comes
+
+
 class Wire:
     """What a transport was told."""
 
