@@ -160,7 +160,9 @@ def compared(asked: argparse.Namespace, services: dict[str, Measured]) -> None:
                 measured.halt(False)
                 seen: Seen | Counted
                 if asked.wrk:
+                    answer(measured.port, measured.requests[0])
                     seen = wrk_load(measured.port, measured.requests, connections, asked.seconds)
+                    answer(measured.port, measured.requests[0])  # comes once what wrk left behind is computed
                 else:
                     seen = asyncio.run(load("127.0.0.1", measured.port, measured.requests, connections, asked.seconds))
                 measured.halt(True)

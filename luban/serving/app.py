@@ -79,7 +79,7 @@ class Service:
         scope["app"] = self.fastapi
         try:
             await self.fastapi.router(scope, receive, send)
-        except Exception as error:
+        except Exception as error:  # told by its number, or raised on
             if send.begun:  # the connection ends
                 if not isinstance(error, Gone):
                     logger.error("L619 %s: %s: %s", scope["luban"].number, type(error).__name__, traceback_place(error))

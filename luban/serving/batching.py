@@ -127,7 +127,7 @@ class Batcher:
 
     def share(self) -> int:
         """How many requests are one worker's."""
-        return max(FEWEST, -(-self.requests // len(self.workers))) if len(self.workers) > 1 else self.requests + 1
+        return max(FEWEST, -(-self.requests // len(self.workers)))
 
     def company(self, first: Any) -> Any:
         """Another request that stands there, or comes within the time a batch may wait where the last one had company."""

@@ -94,7 +94,7 @@ class Guard:
             self.resting -= 1
 
     def check(self, scope: Scope, headers: Any, call: Call) -> bytes:
-        """The Origin to allow, if any. Raises RequestError L607, L610, L611, L613, L614."""
+        """The Origin to allow, if any. Raises RequestError L610, L611, L613, L614."""
         host, origin = header(headers, b"host").decode("latin-1").lower(), header(headers, b"origin")
         if not self.is_known(host):
             raise problems.wrong_host()

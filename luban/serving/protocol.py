@@ -53,7 +53,6 @@ class Connection(HttpToolsProtocol):
         """Take what came; count what nobody wants, and what the parser holds."""
         if self.is_over():
             self.left_over += len(data)
-            self.refused_since = self.refused_since or self.loop.time()
             if self.left_over > LEFT_OVER:
                 self.transport.abort()
                 return
@@ -164,8 +163,6 @@ class Connection(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Once a second: let go of who is too slow."""
-        if self.refused_since is not None and not self.is_over():
-            self.refused_since, self.left_over = None, 0
         if self.refused_since is not None and now - self.refused_since > LEFT_OVER_S:
             self.transport.abort()
         elif self.waits_since is not None and not self.in_work() and now - self.waits_since > self.limits.head_s:
