@@ -1,11 +1,12 @@
 """probe: a linear head solved on the vectors of a pretrained encoder, whose upper layers can first be tuned on few labels.
 
-B batch, T tokens, D width, N training rows, O outputs. Linear heads on frozen vectors: see layers/heads.py.
-Supervised contrast: Khosla et al. 2020, eq. 2; contrast before a linear head, on few labels: Tunstall et al. 2022 (SetFit).
+B batch, T tokens, D width, N training rows, O outputs. Linear heads on frozen vectors: see layers/heads.py; tuning: layers/upper.py.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,19 +17,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.errors import RecipeError
+from luban.layers import upper
 from luban.layers.heads import fit_head, fold_of, losses, smallest
+from luban.layers.upper import Lower, is_text, lengths_of, take
 from luban.messages import tr
 from luban.roles import Inputs, SupervisedBatch
 
 ROLE, TAKES = "predictor", ()
 CELLS = 8192  # tokens encoded at once
-WORK = 4e12  # operations of all tuning together, cross-validation among it: a minute or so of two cores
-FOLDS = 3
-LONGEST = 128  # tokens of a text that tuning looks at
+WORK, WORK_OF_A_ROW, MOST_WORK = (
+    4.4e12,
+    1.2e10,
+    2.4e13,
+)  # operations of all tuning together: less than a minute of two cores, and at most some five
+FOLDS, ENOUGH = 3, 300  # parts of the rows; so many rows held out tell the ways apart
 LEAST_PASSES, MOST_PASSES = 2, 12
-ROWS = 32  # of a step
-TEMPERATURE = 0.1
-RATE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,22 @@ class Probe(nn.Module):
         return torch.cat([F.normalize(encoder(taken), dim=1) for encoder in self.encoders], dim=1)
 
     def solve(self, batches: Iterable[SupervisedBatch]) -> Iterator[float]:
-        """Choose what to tune, tune it, and solve the head."""
+        """Choose what to tune, tune it, and solve the head; tuning takes no more than half of the `seconds` that the batches tell."""
         self.eval()  # nothing is dropped, neither here nor in tuning
+        until = time.monotonic() + getattr(batches, "seconds", math.inf) / 2
         rows = gathered(batches, self.aim)
         yield 0.05
-        way, passes = self.config.adapt, self.passes(rows)
-        if way == "auto":
-            way = yield from self.choose(rows, passes)
-        self.way = way
-        if way != "frozen":
-            self.tune(rows, way, max(LEAST_PASSES, passes))
+        self.way, passes, lower = self.config.adapt, self.passes(rows), None
+        if passes or self.way == "contrastive":
+            lower = upper.lowered(self.encoders[0], rows.inputs)
+            begun = time.monotonic()
+            upper.vectors(self.encoders[0], lower)
+            speed = upper.operations(self.encoders[0], rows.inputs) / 3 / (time.monotonic() - begun)  # forward is a third
+            passes = self.passes(rows, speed * (until - time.monotonic()))
+        if self.way == "auto":
+            self.way = (yield from self.choose(rows, lower, passes)) if lower is not None and passes else "frozen"
+        if lower is not None:
+            self.tune(rows, lower, max(LEAST_PASSES, passes))
         yield 0.9
         center, weight, bias = self.head(self.vectors(rows.inputs).double().numpy(), rows)
         for buffer, value in ((self.center, center), (self.weight, weight), (self.bias, bias)):
@@ -106,96 +115,48 @@ class Probe(nn.Module):
         weight, bias = fit_head((vectors - center) / spread, rows.target, aim=self.aim, outputs=len(self.bias), counts=rows.counts)
         return center, weight / spread, bias
 
-    def passes(self, rows: Rows) -> int:
-        """Over the rows, when tuning: as many as the work allows; 0 where it is not worth beginning."""
+    def passes(self, rows: Rows, most: float = MOST_WORK) -> int:
+        """Over the rows, when tuning: as many as the work allows, and `most` operations; 0 where it is not worth beginning."""
         encoder: Any = self.encoders[0]
-        if self.aim != "label" or len(self.encoders) > 1 or not hasattr(encoder, "above") or len(np.unique(rows.target)) < 2:
+        if self.aim != "label" or len(self.encoders) > 1 or not hasattr(encoder, "above") or smallest(rows.target) < 2:
             return 0
-        learnt = sum(p.numel() for block in encoder.blocks[depth_of(encoder) :] for p in block.parameters())
-        tokens = int(lengths_of(rows.inputs).clamp(max=LONGEST).sum())
-        trainings = 2 * (FOLDS - 1) + 1 if self.config.adapt == "auto" else 1  # two ways in folds that leave one part out, and the last
-        found = int(WORK / trainings / (6 * learnt * tokens))
-        return 0 if found < LEAST_PASSES or smallest(rows.target) < 2 else min(MOST_PASSES, found)
+        if len(np.unique(rows.target)) < 2:
+            return 0
+        work = min(most, MOST_WORK, max(WORK, WORK_OF_A_ROW * len(rows.target)))
+        trainings = 1 + 2 * held_folds(rows.target) * (FOLDS - 1) / FOLDS if self.config.adapt == "auto" else 1
+        found = int(work / trainings / upper.operations(encoder, rows.inputs))
+        return 0 if found < LEAST_PASSES else min(MOST_PASSES, found)
 
-    def choose(self, rows: Rows, passes: int) -> Any:
+    def tune(self, rows: Rows, lower: Lower, passes: int) -> None:
+        """As `way` has it, where it has anything."""
+        if self.way != "frozen":
+            upper.tune(self.encoders[0], lower, torch.from_numpy(rows.target.astype(np.int64)), self.way, passes)
+
+    def choose(self, rows: Rows, lower: Lower, passes: int) -> Any:
         """The way whose held-out rows are answered best; of equals the cheapest. Yields progress."""
-        few = smallest(rows.target) if self.aim == "label" else 0
-        if not passes or few < 2:
-            return "frozen"
-        part = fold_of(rows.target, min(FOLDS, few))
+        part, folds = fold_of(rows.target, min(FOLDS, smallest(rows.target))), held_folds(rows.target)
         kept = {name: value.clone() for name, value in self.encoders.state_dict().items()}
         ways = ("frozen", "contrastive", "classified")
         right, lost = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
-        whole = self.vectors(rows.inputs)
-        for fold in range(part.max() + 1):
+        for fold in range(folds):
             rest, held = (torch.from_numpy(np.flatnonzero(one)) for one in (part != fold, part == fold))
-            for place, way in enumerate(ways):
-                learnt = some_rows(rows, rest)
-                if way == "frozen":
-                    here, there = whole[rest], whole[held]
-                else:
-                    self.tune(learnt, way, passes)
-                    here, there = self.vectors(learnt.inputs), self.vectors(take(rows.inputs, held))
-                    self.encoders.load_state_dict(kept)
-                center, weight, bias = self.head(here.double().numpy(), learnt)
-                logits = (there.double().numpy() - center) @ weight + bias
-                target = rows.target[held.numpy()].astype(int)
+            learnt, target = some_rows(rows, rest), rows.target[held.numpy()].astype(int)
+            for place, self.way in enumerate(ways):
+                self.tune(learnt, lower.take(rest), passes)
+                here, there = (upper.vectors(self.encoders[0], lower.take(at)).double().numpy() for at in (rest, held))
+                self.encoders.load_state_dict(kept)
+                center, weight, bias = self.head(here, learnt)
+                logits = (there - center) @ weight + bias
                 guess = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).astype(int)
-                right[way] += float((guess == target).sum())
-                lost[way] += float(losses(logits, target).sum())
-                yield 0.05 + 0.6 * (fold * len(ways) + place + 1) / (len(ways) * (part.max() + 1))
+                right[self.way] += float((guess == target).sum())
+                lost[self.way] += float(losses(logits, target).sum())
+                yield 0.05 + 0.6 * (fold * len(ways) + place + 1) / (len(ways) * folds)
         return max(ways, key=lambda way: (right[way], -lost[way], -ways.index(way)))
 
-    @torch.enable_grad()
-    def tune(self, rows: Rows, way: str, passes: int) -> None:
-        """Train the upper layers: rows of one label are drawn together (`contrastive`), or told apart by a throw-away head."""
-        encoder: Any = self.encoders[0]
-        depth, target = depth_of(encoder), torch.from_numpy(rows.target.astype(np.int64))
-        short = {name: tensor[:, :LONGEST] if is_text(tensor) else tensor for name, tensor in rows.inputs.items()}
-        with torch.no_grad():
-            parts = [encoder.below(take(short, at), depth) for at in torch.arange(len(target)).split(ROWS)]
-        learnt = [p for block in encoder.blocks[depth:] for p in block.parameters()]
-        classes = nn.Linear(encoder.out_dim, max(2, int(target.max()) + 1)) if way == "classified" else None
-        groups: list[dict[str, Any]] = [{"params": learnt, "rate": RATE}]
-        groups += [{"params": list(classes.parameters()), "rate": 30 * RATE}] if classes is not None else []
-        optimizer, draw = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01), torch.Generator().manual_seed(0)
-        for parameter in learnt:
-            parameter.requires_grad_(True)
-        whole = padded(parts)
-        steps, step = passes * -(-len(target) // ROWS), 0
-        for _ in range(passes):
-            for at in torch.randperm(len(target), generator=draw).split(ROWS):
-                for group in optimizer.param_groups:
-                    group["lr"] = group["rate"] * min(1.0, (step + 1) / (0.1 * steps)) * (1 - step / steps)
-                states, known = (part[at] for part in whole)
-                longest = int(known.sum(1).max())
-                vectors = encoder.above(states[:, :longest], known[:, :longest], depth)
-                loss = (
-                    contrast(vectors, target[at]) if classes is None else F.cross_entropy(classes(F.normalize(vectors, dim=1)), target[at])
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                step += 1
-        for parameter in learnt:
-            parameter.requires_grad_(False)
 
-
-def contrast(vectors: Tensor, target: Tensor) -> Tensor:
-    """() eq. 2 over (B, D) vectors: each row against those of its label among all others; rows without one do not count."""
-    vectors = F.normalize(vectors, dim=1)
-    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    score = (vectors @ vectors.T / TEMPERATURE).masked_fill(own, -torch.inf)
-    chance = score - score.logsumexp(1, keepdim=True)
-    alike = (target[:, None] == target) & ~own
-    some = alike.any(1)
-    each = chance.masked_fill(~alike, 0.0).sum(1)[some] / alike.sum(1)[some]
-    return -each.mean() if bool(some.any()) else vectors.sum() * 0
-
-
-def depth_of(encoder: Any) -> int:
-    """Blocks that stay as they are: all but the upper third."""
-    return len(encoder.blocks) - max(1, len(encoder.blocks) // 3)
+def held_folds(target: np.ndarray) -> int:
+    """How many of the folds are held out, one after the other: all, but of many rows only as many as tell enough."""
+    return min(FOLDS, smallest(target), -(-ENOUGH * FOLDS // len(target)))
 
 
 def gathered(batches: Iterable[SupervisedBatch], aim: str) -> Rows:
@@ -220,27 +181,6 @@ def some_rows(rows: Rows, at: Tensor) -> Rows:
     return Rows(take(rows.inputs, at), rows.target[at.numpy()], None if rows.counts is None else rows.counts[at.numpy()])
 
 
-def take(inputs: Inputs, rows: Tensor, *, trim: bool = True) -> Inputs:
-    """Some rows of every column; texts no longer than the longest of them."""
-    out = {}
-    for name, tensor in inputs.items():
-        part = tensor[rows]
-        out[name] = part[:, : max(1, int((part > 0).sum(1).max()))] if trim and is_text(part) and len(part) else part
-    return out
-
-
-def is_text(tensor: Tensor) -> bool:
-    """Whether a column holds token ids, 0 = padding."""
-    return tensor.ndim == 2 and not tensor.is_floating_point()
-
-
-def lengths_of(inputs: Inputs) -> Tensor:
-    """(B,) tokens of each row."""
-    first = next(iter(inputs.values()))
-    none = torch.ones(len(first), dtype=torch.int64, device=first.device)
-    return sum(((tensor > 0).sum(1) for tensor in inputs.values() if is_text(tensor)), none)
-
-
 def cut(order: Tensor, lengths: Tensor) -> list[Tensor]:
     """Rows of rising lengths in groups of at most so many tokens, padding included."""
     groups, start = [], 0
@@ -257,10 +197,3 @@ def stacked(parts: list[Tensor]) -> Tensor:
         return torch.cat(parts)
     longest = max(part.shape[1] for part in parts)
     return torch.cat([F.pad(part, (0, longest - part.shape[1])) for part in parts])
-
-
-def padded(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """(N, T, D) states and (N, T) which tokens are there, of batches of several lengths."""
-    longest = max(known.shape[1] for _, known in parts)
-    states = torch.cat([F.pad(one, (0, 0, 0, longest - one.shape[1])) for one, _ in parts])
-    return states, torch.cat([F.pad(known, (0, longest - known.shape[1])) for _, known in parts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,7 +224,11 @@ class Work:
             net = fresh(task)
             train, seed, place = prepared.examples["train"], self.recipe.training.seed, folder / "rungs" / name
             check, room = self.interruption.check, self.room
-            seconds, rows = in_turn(lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room))
+            purse = self.spending.purse(validated=True) if name == self.recipe.model["kind"] else None
+            left_s = math.inf if purse is None else purse.seconds
+            seconds, rows = in_turn(
+                lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room, left_s=left_s)
+            )
             return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
         validation = prepared.examples["validation"]
         looked = looked_at(task, prepared.examples, metric, last=False)

@@ -30,6 +30,8 @@ BATCH_SHARE, SOLVE_SHARE = 1 / 8, 0.6  # of the room
 class Passes:
     """Batches of training examples in evaluation mode, as often as a solver likes."""
 
+    seconds = math.inf  # that a budget leaves to the solver
+
     def __init__(self, task: Any, examples: Columns, seed: int, rows: np.ndarray | None = None, batch_size: int = BATCH) -> None:
         self.task, self.examples, self.seed, self.batch_size = task, examples, seed, batch_size
         self.rows = rows  # None: all
@@ -55,14 +57,18 @@ def solve(
     tell: Callable[..., None],
     check: Callable[[], None] = lambda: None,
     room: float = math.inf,
+    left_s: float = math.inf,
 ) -> tuple[float, int]:
-    """Solve, or put back what was solved before: the seconds it took, and the rows it learnt from. `check` may raise where a solver pauses."""
+    """Solve, or put back what was solved before: the seconds it took, and the rows it learnt from. `check` may raise where a solver pauses;
+    `left_s` is told to solvers that can do with less.
+    """
     found = checkpoints.load(folder) if folder else None
     if found is not None:
         net.load_state_dict(found[0])
         return float(found[1]["seconds"]), int(found[1]["rows"])
     begun = time.monotonic()
     passes = affordable(task, net, examples, seed, room)
+    passes.seconds = left_s
     rows = len(examples) if passes.rows is None else len(passes.rows)
     if isinstance(task, Remembers):
         task.remember(net, examples)

@@ -11,7 +11,8 @@ import torch
 from toys import checkpoint
 
 from luban.layers import heads
-from luban.models.probe import Probe, contrast, cut, depth_of
+from luban.layers.upper import contrast, depth_of
+from luban.models.probe import Probe, cut
 from luban.recipe import parse
 from luban.training.loop import fresh
 from luban.training.solving import Passes, solve
