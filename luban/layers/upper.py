@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from luban.roles import Inputs
 
-LONGEST = 128  # tokens of a text that tuning looks at
+LONGEST = 96  # tokens of a text that tuning looks at
 ROWS = 32  # of a step
 POOL = 8  # steps whose rows are put in order of length, so that little is padded
 TEMPERATURE = 0.1
