@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from luban.errors import RecipeError
+from luban.layers.blocked import blocked, pays
 from luban.layers.cache import Reading
 from luban.layers.dropout import dropout as dropped
 from luban.layers.norms import Norm, norm
@@ -158,6 +159,8 @@ def attend(
     if dropout and q.device.type == "cpu":
         # what torch does too where weights are dropped, in two thirds to four fifths of the time
         return dropped(weights(q, k, mask=mask, causal=causal, scaled=scaled), dropout).to(v.dtype) @ v
+    if causal and not dropout and mask is None and pays(q, k, v):
+        return blocked(q, k, v, scaled=scaled)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale)
 
 
