@@ -32,7 +32,7 @@ def predictions(
     if net.training:  # which a walk through all modules would find out no better, at a price that one row feels
         net.eval()
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    if device.type == "cpu" and any(isinstance(module, nn.Conv2d) for module in net.modules()):
+    if len(examples) > PICTURES and device.type == "cpu" and any(isinstance(module, nn.Conv2d) for module in net.modules()):
         batch_size = min(batch_size, PICTURES)
     for first, piece in pieces(examples):
         waiting = batches(piece, batch_size, even=len(piece) > 1 and device.type == "cpu" and works_by_token(net))[::-1]

@@ -15,9 +15,8 @@ from torch import Tensor
 ROWS = 64  # queries of a block: with fewer the products are slow, with more they meet more keys that follow
 ROOM = 400_000  # scores of the heads that are computed at once: 1.6 MB
 KEPT = 1 << 23  # scores of a call up to which their softmax is kept for the backward pass: 32 MB
-LEAST, MANY = 256, 512  # tokens from which wide heads gain, and from which all do
+LEAST = 512  # tokens from which this is faster than torch's own
 LONG = 2048  # tokens from which none gain whose softmax has to be computed again
-WIDE = 64  # E of a wide head
 
 
 def pays(q: Tensor, k: Tensor, v: Tensor) -> bool:
@@ -27,9 +26,7 @@ def pays(q: Tensor, k: Tensor, v: Tensor) -> bool:
         return False
     if any(x.device.type != "cpu" or x.dtype != torch.float32 for x in (q, k, v)) or q.shape[1] == 1 or k.shape[2] != steps:
         return False
-    if scores(q) > KEPT:
-        return MANY <= steps < LONG
-    return steps >= (LEAST if q.shape[3] >= WIDE else MANY)
+    return steps >= LEAST and (steps < LONG or scores(q) <= KEPT)
 
 
 def blocked(q: Tensor, k: Tensor, v: Tensor, *, scaled: bool = True) -> Tensor:

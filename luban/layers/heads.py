@@ -60,6 +60,7 @@ def losses(logits: Array, target: Array) -> Array:
 def logistic(features: Array, target: Array, outputs: int, counts: Array | None, strength: float) -> tuple[Array, Array]:
     """Multinomial logistic regression; of two labels one output. A label that no row has is out of reach."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     found = np.unique(target)
     weight, bias = np.zeros((features.shape[1], outputs)), np.full(outputs, -OUT_OF_REACH)
@@ -67,7 +68,7 @@ def logistic(features: Array, target: Array, outputs: int, counts: Array | None,
         bias[found[found < outputs] if outputs > 1 else 0] = 0.0 if outputs > 1 else (2 * found[0] - 1) * OUT_OF_REACH
         return weight, bias
     model: Any = LogisticRegression(C=strength, max_iter=300, tol=1e-4)
-    with quiet():
+    with quiet(), threadpool_limits(1, user_api="blas"):  # products so small take ten times as long where threads share them
         model.fit(features, target, sample_weight=counts)
     if outputs == 1:
         return model.coef_.T, model.intercept_

@@ -24,8 +24,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "ROWS", 11)
     monkeypatch.setattr(blocked, "ROOM", 2 * 11 * 29)
     monkeypatch.setattr(blocked, "LEAST", 13)
-    monkeypatch.setattr(blocked, "MANY", 19)
-    monkeypatch.setattr(blocked, "WIDE", 7)
 
 
 def parts(steps: int, dtype: torch.dtype = torch.float32, heads: int = 5, kv_heads: int = 5) -> list[Tensor]:
@@ -75,7 +73,7 @@ def test_it_is_the_equation_and_its_gradients(steps: int, scaled: bool, kept: in
 
 def test_at_full_size_it_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    xs = [torch.randn(2, 300, 3, 64).transpose(1, 2).requires_grad_() for _ in range(3)]
+    xs = [torch.randn(2, 520, 3, 64).transpose(1, 2).requires_grad_() for _ in range(3)]
     assert blocked.pays(*xs)
     mine, torchs = attend(*xs, causal=True), F.scaled_dot_product_attention(*xs, is_causal=True)
     torch.testing.assert_close(mine, torchs)
@@ -133,19 +131,14 @@ def test_it_is_taken_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None
     attend(*parts(12), causal=True)
     attend(*parts(17, torch.float64), causal=True)
     attend(*parts(17, heads=1, kv_heads=1), causal=True)
-    monkeypatch.setattr(blocked, "WIDE", 8)
-    attend(q, k, v, causal=True)
     assert taken == []
-    attend(*parts(19), causal=True)
-    assert taken == [19]
-    monkeypatch.setattr(blocked, "WIDE", 7)
+    attend(q, k, v, causal=True)
     monkeypatch.setattr(blocked, "KEPT", 3 * 5 * (11 * 11 + 6 * 17))  # what 17 tokens keep
+    attend(*parts(18), causal=True)
+    monkeypatch.setattr(blocked, "LONG", 17)
     attend(q, k, v, causal=True)
     attend(*parts(18), causal=True)
-    attend(*parts(19), causal=True)
-    monkeypatch.setattr(blocked, "LONG", 19)
-    attend(*parts(19), causal=True)
-    assert taken == [19, 17, 19]
+    assert taken == [17, 18, 17]
 
 
 def test_within_bfloat16_it_is_computed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
