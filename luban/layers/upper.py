@@ -74,7 +74,7 @@ def tune(encoder: Any, lower: Lower, target: Tensor, way: str, passes: int) -> N
     classes = nn.Linear(encoder.out_dim, max(2, int(target.max()) + 1)) if way == "classified" else None
     groups: list[dict[str, Any]] = [{"params": learnt, "rate": RATE}]
     groups += [{"params": list(classes.parameters()), "rate": 30 * RATE}] if classes is not None else []
-    optimizer, draw = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01), torch.Generator().manual_seed(0)
+    optimizer, draw = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01, fused=True), torch.Generator().manual_seed(0)
     for parameter in learnt:
         parameter.requires_grad_(True)
     steps = passes * -(-len(target) // ROWS)

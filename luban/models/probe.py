@@ -91,15 +91,15 @@ class Probe(nn.Module):
         until = time.monotonic() + getattr(batches, "seconds", math.inf) / 2
         rows = gathered(batches, self.aim)
         yield 0.05
-        self.way, passes, lower = self.config.adapt, self.passes(rows), None
+        self.way, passes, lower, frozen = self.config.adapt, self.passes(rows), None, torch.empty(0)
         if passes or self.way == "contrastive":
             lower = upper.lowered(self.encoders[0], rows.inputs)
             begun = time.monotonic()
-            upper.vectors(self.encoders[0], lower)
+            frozen = upper.vectors(self.encoders[0], lower)
             speed = upper.operations(self.encoders[0], rows.inputs) / 3 / (time.monotonic() - begun)  # forward is a third
             passes = self.passes(rows, speed * (until - time.monotonic()))
         if self.way == "auto":
-            self.way = (yield from self.choose(rows, lower, passes)) if lower is not None and passes else "frozen"
+            self.way = (yield from self.choose(rows, lower, frozen, passes)) if lower is not None and passes else "frozen"
         if lower is not None:
             self.tune(rows, lower, max(LEAST_PASSES, passes))
         yield 0.9
@@ -132,8 +132,8 @@ class Probe(nn.Module):
         if self.way != "frozen":
             upper.tune(self.encoders[0], lower, torch.from_numpy(rows.target.astype(np.int64)), self.way, passes)
 
-    def choose(self, rows: Rows, lower: Lower, passes: int) -> Any:
-        """The way whose held-out rows are answered best; of equals the cheapest. Yields progress."""
+    def choose(self, rows: Rows, lower: Lower, frozen: Tensor, passes: int) -> Any:
+        """The way whose held-out rows are answered best, `frozen` (N, D) vectors among them; of equals the cheapest. Yields progress."""
         part, folds = fold_of(rows.target, min(FOLDS, smallest(rows.target))), held_folds(rows.target)
         kept = {name: value.clone() for name, value in self.encoders.state_dict().items()}
         ways = ("frozen", "contrastive", "classified")
@@ -143,7 +143,8 @@ class Probe(nn.Module):
             learnt, target = some_rows(rows, rest), rows.target[held.numpy()].astype(int)
             for place, self.way in enumerate(ways):
                 self.tune(learnt, lower.take(rest), passes)
-                here, there = (upper.vectors(self.encoders[0], lower.take(at)).double().numpy() for at in (rest, held))
+                found = frozen if self.way == "frozen" else upper.vectors(self.encoders[0], lower)
+                here, there = (found[at].double().numpy() for at in (rest, held))
                 self.encoders.load_state_dict(kept)
                 center, weight, bias = self.head(here, learnt)
                 logits = (there - center) @ weight + bias
