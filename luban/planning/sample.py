@@ -133,7 +133,7 @@ def carried(some: Part, recipe: Recipe, place: Path) -> Sample:
     extra = min(held * some.scale, store.IN_MEMORY_BYTES) - held
     highest = before + max(0, peak.bytes - before) * some.scale
     size = sum(path.stat().st_size for path in place.rglob("*.*")) * some.scale
-    prepared = replace(prepared, recipe=replace(prepared.recipe, data=recipe.data, base=recipe.base))
+    prepared = replace(prepared, recipe=replace(prepared.recipe, data=recipe.data))
     return Sample(prepared, some.scale, seconds * some.scale, cpu * some.scale, int(highest), int(max(0, extra)), int(size))
 
 
@@ -148,7 +148,7 @@ def sampled(recipe: Recipe, place: Path, most: int) -> Part:
         every, kept = every + size, kept + (copy_some(path, target, most) if size > most else copy_all(path, target))
         paths.setdefault(split, []).append(str(target))
     data: Any = paths[""] if set(paths) == {""} else {split: paths[split] for split in SPLITS if split in paths}
-    return Part(replace(recipe, data=data, base=place), every / max(1, kept))
+    return Part(replace(recipe, data=data), every / max(1, kept))  # other paths of the recipe lie where they lay
 
 
 def size_of(path: Path) -> int:

@@ -20,6 +20,7 @@ from luban.cli.main import run as cli
 from luban.draw import Draw
 from luban.errors import LubanError, RecipeError
 from luban.layers import lora
+from luban.planning import sample
 from luban.recipe import parse
 from luban.rewriting.sides import Sides
 from luban.run.exchange import to_checkpoint
@@ -195,7 +196,11 @@ def test_a_prefix_goes_with_learnt_vocabularies_too(tmp_path: Path) -> None:
 
 
 @every
-def test_plan_and_check(family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("patience", [sample.QUICK_S, -1.0])
+def test_plan_and_check(
+    patience: float, family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "QUICK_S", patience)  # below 0 a sample of the rows is read, elsewhere than the checkpoint
     task = fitted(tmp_path, family)
     text = [
         'task = "translation"',
