@@ -90,16 +90,15 @@ def prepare_apart(recipe: Recipe, folder: Path, patience: float) -> bool:
         "file": recipe.file,
         "folder": str(folder),
     }
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", "from luban.planning.sample import child; child()"],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        process.communicate(json.dumps(asked), timeout=patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return False
+    ) as process:  # fmt: skip
+        try:
+            process.communicate(json.dumps(asked), timeout=patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return False
     return process.returncode == 0
 
 
