@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 256_000_000
+PNG = b"\x89PNG\r\n\x1a\n"
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")  # no other decoder of Pillow is ever reached
+FEW_PIXELS = 65_536  # a whole array of so many is sooner made than a part is cut out
 MANY_PIXELS = 8_000_000  # pictures from here on are decoded one at a time: memory
 MOST_THREADS = 8
 FEWEST = 16  # pictures that are worth a second thread
+PROBED, SMALL_S = 4, 8e-4  # pictures that are timed first; what takes less each is mostly Python, where threads wait for each other
 KEPT = 2  # a JPEG is decoded at no less than so many times the size that is wanted, then resized
 WARNINGS, LARGE = threading.Lock(), threading.Lock()
 
@@ -46,8 +50,7 @@ def open_picture(cell: Any) -> tuple[Picture | None, str]:
     if data is None:
         return None, reason
     try:
-        with WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # counted below
+        with nullcontext() if is_small(data) else unwarned():
             picture = Pillow.open(io.BytesIO(data), formats=FORMATS)
         pixels = picture.width * picture.height
     except UnidentifiedImageError:
@@ -59,6 +62,21 @@ def open_picture(cell: Any) -> tuple[Picture | None, str]:
     if not 0 < pixels <= MAX_PIXELS:
         return None, tr("{n} pixels; at most {most} are decoded", n=pixels, most=MAX_PIXELS)
     return picture, ""
+
+
+def is_small(data: bytes) -> bool:
+    """Whether this is a PNG whose head says that it has not too many pixels."""
+    return data[:8] == PNG and int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) <= MAX_PIXELS
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Pillow does not warn of many pixels: they are counted."""
+    from PIL import Image as Pillow
+
+    with WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+        yield
 
 
 def read_cell(cell: Any) -> tuple[bytes | None, str]:
@@ -96,16 +114,21 @@ def decode_cells(cells: Iterable[Any], size: tuple[int, int], channels: int) -> 
 
 
 def in_threads(work: Callable[[Any], Found], cells: Iterable[Any]) -> Iterator[Found]:
-    """What the work gives of each picture, in order; decoding leaves Python, so threads share it."""
-    threads = min(MOST_THREADS, cores.allowed())
-    ahead: deque[Future[Found]] = deque()
+    """What the work gives of each picture, in order; decoding leaves Python, so threads share it where pictures are not small."""
+    threads, spans = min(MOST_THREADS, cores.allowed()), list[float]()
     first = list(islice(cells := iter(cells), FEWEST))
-    if threads == 1 or len(first) < FEWEST:
-        yield from map(work, chain(first, cells))
+    alone = len(first) if threads == 1 or len(first) < FEWEST else PROBED
+    for cell in first[:alone]:
+        begun = time.perf_counter()
+        yield work(cell)
+        spans.append(time.perf_counter() - begun)
+    if alone == len(first) or sorted(spans)[len(spans) // 2] < SMALL_S:
+        yield from map(work, chain(first[alone:], cells))
         return
+    ahead: deque[Future[Found]] = deque()
     pool = decoders(threads, os.getpid())
     try:
-        for cell in chain(first, cells):
+        for cell in chain(first[alone:], cells):
             ahead.append(pool.submit(work, cell))
             if len(ahead) > 2 * threads:
                 yield ahead.popleft().result()
@@ -127,7 +150,7 @@ def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.nda
     if picture is None:
         return None, reason
     try:
-        with picture, LARGE if picture.width * picture.height > MANY_PIXELS else nullcontext():
+        with LARGE if picture.width * picture.height > MANY_PIXELS else nullcontext():
             if picture.format == "PNG" and lacks_rows(picture, cell):
                 return None, tr("unreadable image: {why}", why=tr("its rows are fewer than its head says"))
             return to_array(picture, size, channels), ""
@@ -148,7 +171,9 @@ def ends_over(picture: Picture, filler: int) -> np.ndarray:
 
     picture.im = Pillow.new(picture.mode, picture.size, (filler,) * len(picture.getbands()) if len(picture.getbands()) > 1 else filler).im
     picture.load()
-    return np.asarray(picture.crop((0, max(0, picture.height - 2), *picture.size)))
+    if picture.width * picture.height > FEW_PIXELS:
+        picture = picture.crop((0, max(0, picture.height - 2), *picture.size))
+    return np.asarray(picture)[-2:]
 
 
 def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:
@@ -166,7 +191,7 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarr
             picture = picture.convert("RGBA")
             picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
         picture = picture.convert("L" if channels == 1 else "RGB")
-    picture = ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.size != (width, height):
         shrinks = picture.width >= width and picture.height >= height
         picture = picture.resize((width, height), Pillow.Resampling.HAMMING if shrinks else Pillow.Resampling.BICUBIC)

@@ -6,13 +6,13 @@ import numpy as np
 
 from luban.columns import Columns
 from luban.evaluation.metrics import dense
-from luban.evaluation.ranking_metrics import places, truths
+from luban.evaluation.ranking_metrics import truths
 
 
 def roc(marks: Columns, *, column: int = 1, most: int = 200) -> list[list[float]]:
     """[false positive rate, true positive rate] from (0, 0) to (1, 1), tied chances in one step; empty when one side is missing."""
     truth, known = truths(marks)
-    place = places(dense(marks, "chance")[:, column])
+    place = np.unique(dense(marks, "chance")[:, column], return_inverse=True)[1].reshape(-1)
     positive = np.bincount(place, known * truth[:, column])[::-1]
     negative = np.bincount(place, known * (1.0 - truth[:, column]))[::-1]
     if positive.sum() == 0 or negative.sum() == 0:

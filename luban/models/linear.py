@@ -30,6 +30,7 @@ SEARCH_VALUES = 8_000_000  # non-zero values times outputs, above which nothing 
 DENSE_VALUES = 20_000_000
 MOST_WEIGHTS, FEWEST_BUCKETS = 2**24, 2**16  # many labels share the memory
 STRENGTHS = {"text": (3.0, 20.0, 60.0), "table": (0.3, 3.0, 20.0)}
+FULL = 0.3  # share of values that are not 0, above which a matrix is kept dense
 LONGEST = 16
 BUCKET_BYTES, VALUE_BYTES = 80, 64  # held while solving
 LENGTHS = (2, 4)  # of n-grams: words of an alphabet do with pairs, single Han characters want more
@@ -144,21 +145,29 @@ class Linear(nn.Module):
         self.idf.copy_(((1 + rows) / (1 + seen)).log() + 1)
 
     def matrix(self, batches: Iterable[SupervisedBatch]) -> tuple[Any, np.ndarray]:
-        """All training rows as a sparse matrix, texts first, and their targets."""
+        """All training rows, texts first, and their targets: a sparse matrix, or where the first batch is full of values a dense one."""
         import scipy.sparse as sp
 
-        rows, targets = [], []
+        rows: list[Any] = []
+        targets, full = [], False
         for batch in batches:
-            parts = []
-            for place, column in enumerate(self.texts):
-                index, value = self.tfidf(batch.inputs[column], place)
-                row, at = (value > 0).nonzero(as_tuple=True)
-                shape = (len(index), len(self.idf))
-                parts.append(sp.csr_matrix((value[row, at].numpy(), (row.numpy(), index[row, at].numpy())), shape=shape))
-            dense = sp.csr_matrix(self.dense(batch.inputs).numpy())
-            rows.append(sp.hstack([sum(parts), dense], format="csr") if parts else dense)
+            dense = self.dense(batch.inputs).numpy()
+            full = full or (not rows and not self.texts and np.count_nonzero(dense) > FULL * dense.size)
+            rows.append(dense if full else sp.hstack([*self.counted(batch), sp.csr_matrix(dense)], format="csr"))
             targets.append(batch.target.numpy())
-        return sp.vstack(rows, format="csr"), np.concatenate(targets)
+        return np.concatenate(rows) if full else sp.vstack(rows, format="csr"), np.concatenate(targets)
+
+    def counted(self, batch: SupervisedBatch) -> list[Any]:
+        """The n-grams of all texts in one sparse matrix; none where there are no texts."""
+        import scipy.sparse as sp
+
+        parts = []
+        for place, column in enumerate(self.texts):
+            index, value = self.tfidf(batch.inputs[column], place)
+            row, at = (value > 0).nonzero(as_tuple=True)
+            shape = (len(index), len(self.idf))
+            parts.append(sp.csr_matrix((value[row, at].numpy(), (row.numpy(), index[row, at].numpy())), shape=shape))
+        return [sum(parts)] if parts else []
 
 
 def dense_width(spec: dict[str, Any]) -> int:
@@ -195,14 +204,27 @@ def dense_features(x: Tensor, spec: dict[str, Any]) -> Tensor:
 
 def fit(features: Any, target: np.ndarray, strength: float, net: Linear) -> tuple[np.ndarray, np.ndarray]:
     """(features, O) weights and (O,) biases."""
-    outputs, keep = len(net.bias), known(target, net)
-    features, target = features[keep], target[keep]
+    outputs = len(net.bias)
+    features, target = taught(features, target, net)
     if net.aim == "number":
-        weight, bias = regress(features, target, strength)
+        weight, bias = regress(sparse(features), target, strength)
         return weight[:, None], bias[None]
     if net.aim == "tags":
-        return against_rest(features, [target[:, tag] > 0.5 for tag in range(outputs)], strength, len(net.idf) if net.texts else 0)
+        return against_rest(sparse(features), [target[:, tag] > 0.5 for tag in range(outputs)], strength, len(net.idf) if net.texts else 0)
     return classify(features, target, strength, net)
+
+
+def sparse(features: Any) -> Any:
+    """The same as a sparse matrix."""
+    import scipy.sparse as sp
+
+    return sp.csr_matrix(features) if isinstance(features, np.ndarray) else features
+
+
+def taught(features: Any, target: np.ndarray, net: Linear) -> tuple[Any, np.ndarray]:
+    """The rows that have a target."""
+    keep = known(target, net)
+    return (features, target) if keep.all() else (features[keep], target[keep])
 
 
 def known(target: np.ndarray, net: Linear) -> Any:
@@ -217,9 +239,9 @@ def classify(features: Any, target: np.ndarray, strength: float, net: Linear) ->
     outputs, texts = len(net.bias), len(net.idf) if net.texts else 0
     counts = row_weights(target, net.label_weights)
     if outputs == 1:
-        return against_rest(features, [target == 1], strength, texts, counts)
+        return against_rest(sparse(features), [target == 1], strength, texts, counts)
     if net.against_rest:
-        return against_rest(features, [target == label for label in range(outputs)], strength, texts, counts)
+        return against_rest(sparse(features), [target == label for label in range(outputs)], strength, texts, counts)
     return multinomial(features, target, strength, outputs, counts)
 
 
@@ -269,7 +291,7 @@ def multinomial(
     if len(found) < 2:
         bias[found] = 0.0
         return weight, bias
-    if features.nnz > 0.3 * features.shape[0] * features.shape[1]:
+    if not isinstance(features, np.ndarray) and features.nnz > FULL * features.shape[0] * features.shape[1]:
         features = features.toarray()
     model: Any = LogisticRegression(C=strength, max_iter=100, tol=1e-3)
     with quiet():
@@ -296,12 +318,12 @@ def regress(features: Any, target: np.ndarray, strength: float) -> tuple[np.ndar
 
 def choose(features: Any, target: np.ndarray, net: Linear) -> tuple[float, float]:
     """(loss, strength): the best strength on every fifth row, where that is cheap; else the one asked for, or 3."""
-    keep = known(target, net)
-    features, target = features[keep], target[keep]
+    features, target = taught(features, target, net)
+    values = np.count_nonzero(features) if isinstance(features, np.ndarray) else features.nnz
     held = np.arange(len(target)) % 5 == 4
     strengths = STRENGTHS["text" if net.texts else "table"] if net.config.strength is None else (net.config.strength,)
     settled = len(strengths) == 1 and (net.config.longest is not None or not net.texts)
-    if settled or features.nnz * len(net.bias) * net.stands_for > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
+    if settled or values * len(net.bias) * net.stands_for > SEARCH_VALUES or held.sum() < 20 or net.aim == "tags":
         return 0.0, strengths[len(strengths) // 2]
     return min((held_out_loss(features, target, held, strength, net), strength) for strength in strengths)
 

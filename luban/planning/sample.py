@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +24,17 @@ from luban.data.prepare import Prepared, prepare
 from luban.data.readers.parallel import sides
 from luban.data.reading import locate
 from luban.data.source import SPLITS
-from luban.errors import MachineError
+from luban.errors import LubanError, MachineError, logger, warn
 from luban.files import scratch_folder
 from luban.messages import tr
 from luban.planning.memory import Peak, bytes_of_columns, resident
 from luban.recipe import Recipe, parse, to_dict
 
-QUICK_S = 6.0  # preparing may take so long, in a process of its own
-FEW_BYTES, SAMPLE_BYTES = 1_000_000, 4_000_000  # of each part of the data: first, and at the most
-MORE_S = 2.0  # that preparing a sample may take
+QUICK_S = 6.0  # preparing may take so long
+PATIENCE = 1.5  # times that it is waited for, in a process of its own: Python and libraries are loaded
+FEW_BYTES, SAMPLE_BYTES = 1_000_000, 6_000_000  # of the largest file: first, and at the most
+SMALL_BYTES = 20_000  # of a file that are always read
+MORE_S = 3.0  # that preparing a sample may take
 PIECES = 2  # of a file that are read: its front and its middle
 LINES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 
@@ -61,14 +66,43 @@ def open_sample(recipe: Recipe, folder: Path) -> Sample:
     known = remembered(memo, memory.allowance(recipe.training.memory))
     if known and store.is_whole(folder / known):
         return whole(recipe, folder)
+    if (found := looked(recipe, folder)) is not None:
+        return found
     begun = time.monotonic()
-    if prepare_apart(recipe, folder, QUICK_S):
+    if prepare_apart(recipe, folder, PATIENCE * QUICK_S):
         return whole(recipe, folder)
-    if time.monotonic() - begun < QUICK_S:  # it failed: here it says why
+    if time.monotonic() - begun < PATIENCE * QUICK_S:  # it failed: here it says why
         prepare(recipe, folder)
         return whole(recipe, folder)
     with scratch_folder(folder.parent, "plan") as place:
         return part(recipe, place.absolute())
+
+
+def looked(recipe: Recipe, folder: Path) -> Sample | None:
+    """A sample that says that preparing all takes too long; None where it does not, or says nothing: then all is prepared."""
+    taken: Sample | None = None
+    begun = time.perf_counter()
+    with suppress(LubanError), unheard(), scratch_folder(folder.parent, "plan") as place:
+        paths = [path for _, path in locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")]
+        if max(map(size_of, paths)) > FEW_BYTES and all(map(is_divisible, paths)):
+            taken = part(recipe, place.absolute())
+    if taken is None or taken.seconds <= QUICK_S - (time.perf_counter() - begun):
+        memory.trim()
+        return None
+    for facts in taken.prepared.facts["warnings"]:
+        warn(facts["code"], facts["what"], where=facts["where"], fix=facts["fix"])
+    return taken
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What is said within reaches only those who begin to listen within."""
+    handlers, propagate = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [logging.NullHandler()], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
 
 
 def whole(recipe: Recipe, folder: Path) -> Sample:
@@ -137,17 +171,18 @@ def carried(some: Part, recipe: Recipe, place: Path) -> Sample:
 
 
 def sampled(recipe: Recipe, place: Path, most: int) -> Part:
-    """The recipe over at most so many bytes of each file, and all bytes over those."""
+    """The recipe over at most so many bytes of its largest file and the same share of all others, and all bytes over those."""
     found = locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")
-    every, kept, paths = 0, 0, dict[str, list[str]]()
-    for number, (split, path) in enumerate(found):
+    sizes = [size_of(path) for _, path in found]
+    share, kept, paths = most / max(1, *sizes), 0, dict[str, list[str]]()
+    for number, ((split, path), size) in enumerate(zip(found, sizes, strict=True)):
         target = place / str(number) / path.name
         target.parent.mkdir(parents=True)
-        size = size_of(path)
-        every, kept = every + size, kept + (copy_some(path, target, most) if size > most else copy_all(path, target))
+        bound = max(SMALL_BYTES, int(share * size))
+        kept += copy_some(path, target, bound) if size > bound else copy_all(path, target)
         paths.setdefault(split, []).append(str(target))
     data: Any = paths[""] if set(paths) == {""} else {split: paths[split] for split in SPLITS if split in paths}
-    return Part(replace(recipe, data=data), every / max(1, kept))  # other paths of the recipe lie where they lay
+    return Part(replace(recipe, data=data), sum(sizes) / max(1, kept))  # other paths of the recipe lie where they lay
 
 
 def size_of(path: Path) -> int:
@@ -167,6 +202,12 @@ def copy_all(path: Path, target: Path) -> int:
     else:
         shutil.copyfile(path, target)
     return size_of(target)
+
+
+def is_divisible(path: Path) -> bool:
+    """Whether a sample of it can be copied."""
+    packed = bool(sides(path)) and path.name.lower().endswith(".gz")
+    return path.is_dir() or (bool(sides(path)) and not packed) or path.suffix.lower() in (*LINES, ".parquet")
 
 
 def copy_some(path: Path, target: Path, most: int) -> int:
