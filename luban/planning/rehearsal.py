@@ -21,7 +21,7 @@ from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, looked_at, name_of
 from luban.evaluation.metrics import Metric
 from luban.planning.forecast import Network, Stage
-from luban.planning.growth import Growth, grow
+from luban.planning.growth import Growth, grow, limit_of, once
 from luban.planning.memory import resident
 from luban.planning.rounds import grow_in_rounds
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
@@ -38,14 +38,15 @@ WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patienc
 FIRST_ROWS = 200
 FEW_PREDICTED, FEWEST_PREDICTED = 1000, 100
 BRIEF_S = 2.0  # of patience in all: less is begun with
-FIRST_DRAWS = 50
+FIRST_DRAWS, FEWEST_DRAWS = 50, 2
 MOST_MARKS, MOST_STREAMED = 200_000, 50_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
 RUNS = 16  # of rows that follow each other, where they lie on the disk
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
 BYTES_A_SECOND = 4e8
 
-Finish = Callable[[list[Rung], int], Any]  # report and bundle with so many draws
+Judge = Callable[[list[Rung], int], dict[str, Any]]  # the report, with so many draws
+Keep = Callable[[list[Rung], dict[str, Any]], None]  # report and bundle
 
 
 @dataclass
@@ -60,7 +61,8 @@ class Rehearsal:
     patience: float
     room: float  # bytes that may be held
     scratch: Path
-    finish: Finish
+    judge: Judge
+    keep: Keep
     stages: list[Stage] = field(default_factory=list)
     rungs: list[Rung] = field(default_factory=list)
     network: Network | None = None
@@ -226,13 +228,22 @@ class Rehearsal:
         return growth, total, found[0]
 
     def finished(self) -> None:
-        """Report and bundle, with growing numbers of draws."""
+        """The report with growing numbers of draws, then once what is written of it."""
         if not self.rungs:
             return
         self.rungs[-1].chosen = True
-        draws = self.recipe.evaluation.draws
-        growth = grow(lambda size: self.finish(self.rungs, size), draws, start=FIRST_DRAWS, patience=self.share("report"), affine=True)
-        self.add("report", "", growth)
+        draws, reports = self.recipe.evaluation.draws, list[dict[str, Any]]()
+
+        def work(size: int) -> None:
+            reports[:] = [self.judge(self.rungs, size)]
+
+        patience = self.share("report")
+        growth = grow(work, draws, start=FIRST_DRAWS, patience=patience, affine=True)
+        if not reports:  # even the first few were cut off
+            work(FEWEST_DRAWS)
+        kept = once(lambda _: self.keep(self.rungs, reports[0]), 1, limit_of(patience))
+        whole = replace(growth, seconds=growth.seconds + kept.seconds, cpu_seconds=growth.cpu_seconds + kept.cpu_seconds)
+        self.add("report", "", replace(whole, peak_bytes=max(growth.peak_bytes, kept.peak_bytes)))
 
 
 def prepared_for(net: Any, stands_for: float, rounds: int | None) -> None:

@@ -168,7 +168,8 @@ def forecast_of(recipe: Recipe, sample: Sample, machine: Machine, runs: Path, *,
             patience=0.8 * patience,
             room=max(1.0, free_memory() * MARGIN - resident()),
             scratch=scratch,
-            finish=lambda rungs, draws: finish(recipe, prepared, rungs, names, draws, scratch),
+            judge=lambda rungs, draws: judged(recipe, prepared, rungs, names, draws, scratch),
+            keep=lambda rungs, report: keep(recipe, prepared, rungs, report, scratch),
         ).run()
         finished = size_of(scratch / "finished")
     prepare = Stage("prepare", "", sample.seconds, sample.cpu_seconds, sample.peak_bytes, 1 / sample.scale)
@@ -205,10 +206,14 @@ def fitting(machine: Machine) -> Any:
     return lambda memory, device: not machine.lacking(memory=memory, device=device, disk=0)
 
 
-def finish(recipe: Recipe, prepared: Prepared, rungs: list[Rung], names: tuple[str, ...], draws: int, scratch: Path) -> None:
-    """Report and bundle as the run will write them, elsewhere."""
+def judged(recipe: Recipe, prepared: Prepared, rungs: list[Rung], names: tuple[str, ...], draws: int, scratch: Path) -> dict[str, Any]:
+    """The report as the run will make it, with so many draws."""
     few = replace(recipe, evaluation=replace(recipe.evaluation, draws=draws))
-    report = report_of(few, scratch, prepared, rungs, names, seconds=0.0, threads=1, warnings=[])
+    return report_of(few, scratch, prepared, rungs, names, seconds=0.0, threads=1, warnings=[])
+
+
+def keep(recipe: Recipe, prepared: Prepared, rungs: list[Rung], report: dict[str, Any], scratch: Path) -> None:
+    """Report and bundle as the run will write them, elsewhere."""
     place = scratch / "finished"
     bundle_of(rungs[-1], recipe, prepared, report, place / "bundle")
     write_report(report, place)
