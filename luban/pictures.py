@@ -151,37 +151,38 @@ def decode_cell(cell: Any, size: tuple[int, int], channels: int) -> tuple[np.nda
         return None, reason
     try:
         with LARGE if picture.width * picture.height > MANY_PIXELS else nullcontext():
-            if picture.format == "PNG" and lacks_rows(picture, cell):
-                return None, tr("unreadable image: {why}", why=tr("its rows are fewer than its head says"))
-            return to_array(picture, size, channels), ""
+            whole = None
+            if picture.format == "PNG":
+                whole = over(picture, 1)
+                if lacks_rows(whole, cell):
+                    return None, tr("unreadable image: {why}", why=tr("its rows are fewer than its head says"))
+            return to_array(picture, size, channels, whole), ""
     except Exception as error:  # noqa: BLE001 a damaged picture shows as any error of any decoder
         return None, tr("unreadable image: {why}", why=str(error)[:80] or type(error).__name__)
 
 
-def lacks_rows(picture: Picture, cell: Any) -> bool:
-    """Whether the last rows of a PNG are left as they were before decoding, which Pillow does not say; the picture is decoded."""
-    before = ends_over(picture, 1)
-    other, _ = open_picture(cell) if (before == 1).any() else (None, "")
-    return other is not None and not np.array_equal(before, ends_over(other, 0))
+def lacks_rows(before: np.ndarray, cell: Any) -> bool:
+    """Whether the last rows of a PNG, decoded over 1, are left as they were before decoding, which Pillow does not say."""
+    other, _ = open_picture(cell) if (before[-2:] == 1).any() else (None, "")
+    return other is not None and not np.array_equal(before[-2:], over(other, 0)[-2:])
 
 
-def ends_over(picture: Picture, filler: int) -> np.ndarray:
-    """The last two rows, decoded over a filler."""
+def over(picture: Picture, filler: int) -> np.ndarray:
+    """The picture decoded over a filler; of a large one the last two rows."""
     from PIL import Image as Pillow
 
     picture.im = Pillow.new(picture.mode, picture.size, (filler,) * len(picture.getbands()) if len(picture.getbands()) > 1 else filler).im
     picture.load()
-    if picture.width * picture.height > FEW_PIXELS:
-        picture = picture.crop((0, max(0, picture.height - 2), *picture.size))
-    return np.asarray(picture)[-2:]
+    large = picture.width * picture.height > FEW_PIXELS
+    return np.asarray(picture.crop((0, max(0, picture.height - 2), *picture.size)) if large else picture)
 
 
-def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarray:
-    """(C, H, W) uint8, turned upright, on white where transparent, resized with antialiasing."""
+def to_array(picture: Picture, size: tuple[int, int], channels: int, whole: np.ndarray | None = None) -> np.ndarray:
+    """(C, H, W) uint8, turned upright, on white where transparent, resized with antialiasing; `whole` (H, W, …) where its pixels are known."""
     from PIL import Image as Pillow
     from PIL import ImageOps
 
-    height, width = size
+    (height, width), given = size, picture
     side = KEPT * max(size)  # whichever way up it is
     picture.draft("L" if channels == 1 else "RGB", (side, side))  # a JPEG is decoded small; its pixels move by a level or two
     if picture.mode.startswith("I"):  # 16 bits a pixel
@@ -191,9 +192,11 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int) -> np.ndarr
             picture = picture.convert("RGBA")
             picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
         picture = picture.convert("L" if channels == 1 else "RGB")
+    pixels = None if whole is None else picture.im
     ImageOps.exif_transpose(picture, in_place=True)
     if picture.size != (width, height):
         shrinks = picture.width >= width and picture.height >= height
         picture = picture.resize((width, height), Pillow.Resampling.HAMMING if shrinks else Pillow.Resampling.BICUBIC)
-    array = np.asarray(picture)
+    known = whole is not None and picture is given and picture.im is pixels and whole.shape[:2] == (height, width)
+    array = whole if known else np.asarray(picture)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)

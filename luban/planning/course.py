@@ -9,7 +9,7 @@ from luban.errors import warn
 from luban.messages import tr
 from luban.planning.forecast import Forecast, Network, Stage
 from luban.recipe import Recipe
-from luban.training.budget import RESERVE, RESERVE_S, is_late, left_for_fits
+from luban.training.budget import RESERVE, RESERVE_S, RESERVE_SHORT, RESERVE_SHORT_S, is_late, left_for_fits
 
 SCORED = ("judge", "score")  # the last validation, where it is another than those before, and the test split
 AFTERWARDS = (*SCORED, "divide", "report")  # what follows when every model is fitted
@@ -54,7 +54,7 @@ def within(
 def reserve_s(stages: list[Stage], budget_s: float) -> float:
     """Seconds of a budget that are kept back for what follows the training: as foreseen, where the run makes a forecast of its own."""
     if not any(stage.name == "plan" and stage.seconds for stage in stages):
-        return max(RESERVE_S, RESERVE * budget_s)
+        return max(RESERVE_S, RESERVE * budget_s, min(RESERVE_SHORT_S, RESERVE_SHORT * budget_s))
     return SPARE * sum(stage.seconds for stage in stages if stage.name in (*SCORED, "report"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from luban.data.completing import as_prepared
 from luban.data.prepare import Prepared
@@ -45,6 +46,7 @@ MOST_LENGTHS = 100_000  # that percentiles are taken from
 DEPTH = (0, 5, 25, 50, 75, 95, 100)  # percentiles of the lengths
 ALLOWED = 0.04  # share of a run that its own forecast may take
 LEAST_OWN_S, MOST_OWN_S = 0.6, 8.0
+SHORT_S = 45.0  # a budget of less than so many seconds is no place for a forecast
 BEFORE_A_RESULT = ("prepare", "plan", "solve", "settle", "train", "save", "validate")
 KEPT = 3  # checkpoints: two, and the best weights
 
@@ -89,6 +91,8 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
     if place.is_file():
         return json.loads(place.read_bytes())
     if world()[1] > 1 or clock.before:
+        return None
+    if recipe.training.budget is not None and budget_s(recipe, None, torch.get_num_threads()) < SHORT_S:
         return None
     try:
         patience = own_s(roughly(recipe, prepared.task, prepared.examples["train"]))

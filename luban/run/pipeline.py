@@ -239,7 +239,7 @@ class Work:
             self.recipe.training,
             folder=folder,
             validate=(lambda net: sign * metric(marks_of(task, net, looked))) if len(validation) else None,
-            purse=self.spending.purse(validated=len(validation) > 0),
+            purse=self.spending.purse(validated=len(validation) > 0, tested=len(prepared.examples["test"]) / max(1, len(validation))),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),
             tried=self.spending.tried,

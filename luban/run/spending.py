@@ -48,11 +48,12 @@ class Spending:
             return None
         return network["precision"], network["why"]
 
-    def purse(self, *, validated: bool) -> Purse | None:
-        """What the next network may take; what follows it is kept back."""
+    def purse(self, *, validated: bool, tested: float = 0.0) -> Purse | None:
+        """What the next network may take; what follows it is kept back: where nothing was foreseen, passes over the test rows too, so many
+        times the validation rows."""
         if self.amount is None:
             return None
         whole_s = self.amount.value / self.rate
         left = left_for_fits(self.amount.value, self.spent, self.fits_left, kept_back(self.forecast, whole_s) * self.rate)
         self.fits_left = max(1, self.fits_left - 1)
-        return Purse(left, lambda: self.spent, PASSES if validated else 0.0, left / self.rate)
+        return Purse(left, lambda: self.spent, PASSES + (0.0 if self.forecast else tested) if validated else 0.0, left / self.rate)

@@ -19,6 +19,7 @@ MONEY = ("¥", "￥", "$", "€", "£", "元", "cny", "rmb", "usd", "eur", "gbp"
 ROWS_IN_ALL = 400_000
 RESERVE = 0.09  # share of a budget kept for evaluation and bundle, where no forecast says what they take
 RESERVE_S = 3.0
+RESERVE_SHORT, RESERVE_SHORT_S = 0.15, 4.5  # of a short one more is kept back
 LATE = 0.5  # share of a budget after which no baseline is begun, but for cheap ones
 CHEAP = 0.02  # share that a baseline takes which is hardly worth leaving out
 MOST = 0.75  # share that a baseline may reach as far as is foreseen
