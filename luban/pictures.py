@@ -197,6 +197,6 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int, whole: np.n
     if picture.size != (width, height):
         shrinks = picture.width >= width and picture.height >= height
         picture = picture.resize((width, height), Pillow.Resampling.HAMMING if shrinks else Pillow.Resampling.BICUBIC)
-    known = whole is not None and picture is given and picture.im is pixels and whole.shape[:2] == (height, width)
-    array = whole if known else np.asarray(picture)
+    untouched = picture is given and pixels is not None and picture.im is pixels
+    array = whole if whole is not None and untouched and whole.shape[:2] == (height, width) else np.asarray(picture)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)

@@ -86,7 +86,7 @@ class Order:
     @staticmethod
     def of(chance: Array, truth: Array, rows: Array) -> Order:
         """From (N, classes) chances and whether each is true, of so many rows (N,)."""
-        orders, befores, lasts, positives, places, begins = [], [], [], [], [], []
+        orders, below, lasts, positives, places, begins = [], [], [], [], [], []
         for column in np.flatnonzero(truth.any(0)):
             order = np.argsort(chance[:, column], kind="stable")
             ordered, true = chance[order, column], truth[order, column]
@@ -94,12 +94,12 @@ class Order:
             base, first = len(orders) * len(rows), np.searchsorted(ordered, found, "left")
             begins.append(sum(map(len, places)))
             places.append(sum(map(len, positives)) + place)
-            befores.append(np.where(first > 0, base + first - 1, -1))
+            below.append(np.where(first > 0, base + first - 1, -1))
             lasts.append(base + np.searchsorted(ordered, found, "right") - 1)
             positives.append(rows[order[true]])
             orders.append(rows[order])
         none = [np.zeros(0, np.int64)]
-        before, last, positive, place = (np.concatenate(parts or none) for parts in (befores, lasts, positives, places))
+        before, last, positive, place = (np.concatenate(parts or none) for parts in (below, lasts, positives, places))
         ties = bool((last != np.where(before < 0, last - last % max(1, len(rows)), before + 1)).any())
         starts = np.array(begins, np.int64)
         return Order(np.stack(orders or [rows]), before, last, positive, place, starts, np.diff(starts, append=len(place)), ties)

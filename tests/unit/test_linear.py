@@ -161,3 +161,18 @@ def test_a_sample_that_stands_for_many_rows_is_solved_as_they_would_be(monkeypat
     assert linear.choose(features, target, net)[0] > 0  # searched
     net.stands_for = 3.0
     assert linear.choose(features, target, net)[0] == 0
+
+
+@pytest.mark.parametrize("aim", ["label", "number"])
+def test_a_full_matrix_is_kept_dense_and_solved_alike(aim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    inputs = {"x": torch.from_numpy(rng.normal(size=(300, 4, 2)))}
+    target = torch.from_numpy(rng.integers(0, 3, 300) if aim == "label" else rng.normal(size=300))
+    specs, found = {"x": {"kind": "series", "longest": 4, "numbers": 2}}, []
+    for full in (0.3, 2.0):
+        monkeypatch.setattr(linear, "FULL", full)
+        net = net_of(specs, 3 if aim == "label" else 1, aim)
+        assert isinstance(net.matrix([Batch(inputs, target)])[0], np.ndarray) == (full < 1)
+        found.append(solved(net, inputs, target))
+    assert torch.allclose(found[0].dense_weight, found[1].dense_weight, atol=1e-5)
+    assert torch.allclose(found[0].bias, found[1].bias, atol=1e-5)

@@ -204,3 +204,16 @@ def test_every_metric_says_its_name_range_and_titles():
         assert all(metric.titles)
         assert metric.bounds[0] < metric.bounds[1]
         assert metric.needs
+
+
+@pytest.mark.parametrize("decimals", [1, 12])
+@pytest.mark.parametrize("name", ["auc", "average_precision"])
+def test_rows_that_are_counted_more_than_once_weigh_as_much(name: str, decimals: int) -> None:
+    rng = np.random.default_rng(3)
+    label, chance = rng.integers(-1, 4, 150), np.round(rng.random((150, 5)), decimals)  # some of no class, a class of nobody
+    tally = find(name).ready(Columns({"label": label, "chance": chance}, np.arange(150)))
+    counts = rng.multinomial(150, np.ones(150) / 150, size=3).astype(np.float64)
+    known = label >= 0
+    function = oracle.roc_auc_score if name == "auc" else oracle.average_precision_score
+    wanted = [np.mean([function(label[known] == k, chance[known, k], sample_weight=row[known]) for k in range(4)]) for row in counts]
+    assert tally.score(counts) == pytest.approx(wanted, **EXACT)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from luban import cores
-from luban.pictures import FEWEST, decode_cell, decode_cells
+from luban import cores, pictures
+from luban.pictures import FEWEST, decode_cell, decode_cells, in_threads
 
 
 def scene(width: int, height: int, seed: int = 0) -> np.ndarray:
@@ -53,7 +55,31 @@ def test_a_jpeg_that_lies_on_its_side_is_turned() -> None:
     assert np.abs(found.astype(int) - wanted).mean() < 2
 
 
+@pytest.mark.parametrize(("seconds", "threads"), [(0.0, {"MainThread"}), (2e-3, {"pictures_0", "pictures_1", "MainThread"})])
+def test_small_pictures_are_not_worth_threads(seconds: float, threads: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "allowed", lambda: 2)
+
+    def work(cell: int) -> tuple[int, str]:
+        time.sleep(seconds)
+        return cell, threading.current_thread().name
+
+    found = list(in_threads(work, range(4 * FEWEST)))
+    assert [cell for cell, _ in found] == list(range(4 * FEWEST))
+    assert {name for _, name in found} == threads
+
+
+def test_a_small_png_with_an_orientation_is_turned() -> None:
+    pixels, buffer = scene(8, 6, 0), io.BytesIO()
+    exif = Pillow.Exif()
+    exif[0x0112] = 3  # upside down: the size stays
+    Pillow.fromarray(pixels).save(buffer, "PNG", exif=exif)
+    array, _ = decode_cell(buffer.getvalue(), pixels.shape[:2], 3)
+    assert array is not None
+    assert np.array_equal(array.transpose(1, 2, 0), pixels[::-1, ::-1])
+
+
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "SMALL_S", 0.0)
     cells: list[Any] = [jpeg(scene(90, 70, seed)) for seed in range(4 * FEWEST)]
     cells[5], cells[FEWEST], cells[-1] = b"no picture", cells[FEWEST][:300], None
     found = {}
