@@ -86,9 +86,21 @@ def warn_tight(forecast: Forecast) -> None:
     others = forecast.seconds - sum(stage.seconds for stage in forecast.stages if stage.name == "train")
     if forecast.seconds <= OVER * whole and network.steps >= FEW_STEPS:
         return
+    say_tight(others, whole, network.steps)
+
+
+def warn_spent(spent_s: float, whole_s: float) -> None:
+    """The same of a budget too short for a forecast, as soon as nothing of it is left to train in."""
+    others = spent_s + reserve_s([], whole_s)
+    if others >= whole_s:
+        say_tight(others, whole_s, 0)
+
+
+def say_tight(others: float, whole: float, steps: int) -> None:
+    """W332."""
     what = tr(
         "about {others:.0f} s go to all but training, of a budget of {whole:.0f} s: {steps} steps are left",
-        others=others, whole=whole, steps=network.steps,
+        others=others, whole=whole, steps=steps,
     )  # fmt: skip
     warn("W332", what, where="training.budget", fix=tr("give {seconds:.0f} s, or a smaller model or fewer rows", seconds=enough(others)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,28 +14,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+from polars.exceptions import PanicException, PolarsError
 
 from luban import memory
 from luban.data import store
 from luban.data.memo import recipe_key, remembered
 from luban.data.prepare import Prepared, prepare
-from luban.data.readers.parallel import sides
 from luban.data.reading import locate
 from luban.data.source import SPLITS
 from luban.errors import LubanError, MachineError, logger, warn
 from luban.files import scratch_folder
 from luban.messages import tr
 from luban.planning.memory import Peak, bytes_of_columns, resident
+from luban.planning.pieces import LINES, PARQUET, copy_all, copy_some, is_divisible, is_packed, size_of
 from luban.recipe import Recipe, parse, to_dict
 
 QUICK_S = 6.0  # preparing may take so long
 PATIENCE = 1.5  # times that it is waited for, in a process of its own: Python and libraries are loaded
 FEW_BYTES, SAMPLE_BYTES = 1_000_000, 6_000_000  # of the largest file: first, and at the most
 SMALL_BYTES = 20_000  # of a file that are always read
+DAMAGED = (OSError, ValueError, PolarsError, PanicException)  # as which a broken file shows
 MORE_S = 3.0  # that preparing a sample may take
-PIECES = 2  # of a file that are read: its front and its middle
-LINES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,20 @@ def open_sample(recipe: Recipe, folder: Path) -> Sample:
         prepare(recipe, folder)
         return whole(recipe, folder)
     with scratch_folder(folder.parent, "plan") as place:
-        return part(recipe, place.absolute())
+        try:
+            return part(recipe, place.absolute())
+        except DAMAGED:  # what is wrong is said by whoever reads the whole
+            prepare(recipe, folder)
+    return whole(recipe, folder)
 
 
 def looked(recipe: Recipe, folder: Path) -> Sample | None:
     """A sample that says that preparing all takes too long; None where it does not, or says nothing: then all is prepared."""
     taken: Sample | None = None
     begun = time.perf_counter()
-    with suppress(LubanError), unheard(), scratch_folder(folder.parent, "plan") as place:
+    with suppress(LubanError, *DAMAGED), unheard(), scratch_folder(folder.parent, "plan") as place:
         paths = [path for _, path in locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")]
-        if max(map(size_of, paths)) > FEW_BYTES and all(map(is_divisible, paths)):
+        if max(map(size_of, paths)) > FEW_BYTES and all(is_divisible(path) and not is_packed(path) for path in paths):
             taken = part(recipe, place.absolute())
     if taken is None or taken.seconds <= QUICK_S - (time.perf_counter() - begun):
         memory.trim()
@@ -171,7 +173,7 @@ def carried(some: Part, recipe: Recipe, place: Path) -> Sample:
 
 
 def sampled(recipe: Recipe, place: Path, most: int) -> Part:
-    """The recipe over at most so many bytes of its largest file and the same share of all others, and all bytes over those."""
+    """The recipe over at most so many bytes of its largest file and the same share of all others, and all bytes over those. Raises MachineError L511."""
     found = locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")
     sizes = [size_of(path) for _, path in found]
     share, kept, paths = most / max(1, *sizes), 0, dict[str, list[str]]()
@@ -179,104 +181,20 @@ def sampled(recipe: Recipe, place: Path, most: int) -> Part:
         target = place / str(number) / path.name
         target.parent.mkdir(parents=True)
         bound = max(SMALL_BYTES, int(share * size))
+        if size > bound and not is_divisible(path):
+            raise indivisible(path)
         kept += copy_some(path, target, bound) if size > bound else copy_all(path, target)
         paths.setdefault(split, []).append(str(target))
     data: Any = paths[""] if set(paths) == {""} else {split: paths[split] for split in SPLITS if split in paths}
     return Part(replace(recipe, data=data), sum(sizes) / max(1, kept))  # other paths of the recipe lie where they lay
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, of files that are read side by side, or of all files of a folder."""
-    if files := sides(path):
-        return sum(file.stat().st_size for file in files.values())
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
-
-
-def copy_all(path: Path, target: Path) -> int:
-    """A small file or folder as it is."""
-    if path.is_dir():
-        shutil.copytree(path, target)
-    elif files := sides(path):
-        for name, file in files.items():
-            shutil.copyfile(file, sides(target)[name])
-    else:
-        shutil.copyfile(path, target)
-    return size_of(target)
-
-
-def is_divisible(path: Path) -> bool:
-    """Whether a sample of it can be copied."""
-    packed = bool(sides(path)) and path.name.lower().endswith(".gz")
-    return path.is_dir() or (bool(sides(path)) and not packed) or path.suffix.lower() in (*LINES, ".parquet")
-
-
-def copy_some(path: Path, target: Path, most: int) -> int:
-    """A sample of a large file or folder; how many of its bytes it stands for. Raises MachineError L511."""
-    if path.is_dir():
-        return files_of(path, target, most)
-    if sides(path):
-        return pairs_of(path, target, most)
-    if path.suffix.lower() in LINES:
-        return lines_of(path, target, most)
-    if path.suffix.lower() == ".parquet":
-        return rows_of(path, target, most)
-    raise MachineError(
+def indivisible(path: Path) -> MachineError:
+    """L511."""
+    return MachineError(
         "L511",
         tr("preparing takes longer than {n:.0f} s, and this format can't be read in part", n=QUICK_S),
         where=str(path),
-        allowed=[*LINES, ".parquet", tr("a folder")],
+        allowed=[*LINES, PARQUET, tr("a folder")],
         fix=tr("prepare it once with `luban train`, or convert it to parquet"),
     )
-
-
-def lines_of(path: Path, target: Path, most: int) -> int:
-    """Whole lines from the front and from the middle of a file; the header is the front's first line."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        pieces = [cut(file.read(most // PIECES))]
-        for number in range(1, PIECES):
-            file.seek(size * number // PIECES)
-            file.readline()
-            pieces.append(cut(file.read(most // PIECES)))
-    target.write_bytes(b"".join(pieces))
-    return target.stat().st_size
-
-
-def cut(piece: bytes) -> bytes:
-    """Up to the last end of a line."""
-    return piece[: piece.rfind(b"\n") + 1] or piece
-
-
-def pairs_of(path: Path, target: Path, most: int) -> int:
-    """The first lines of files that are read side by side, as many of each; packed ones whole."""
-    files = sides(path)
-    if path.name.lower().endswith(".gz"):
-        return copy_all(path, target)
-    pieces = {}
-    for name, file in files.items():
-        with file.open("rb") as opened:
-            pieces[name] = cut(opened.read(most // len(files))).split(b"\n")
-    count = min(len(lines) for lines in pieces.values()) - 1  # behind the last end of line stands nothing
-    for name, lines in pieces.items():
-        sides(target)[name].write_bytes(b"\n".join(lines[:count]) + b"\n")
-    return size_of(target)
-
-
-def rows_of(path: Path, target: Path, most: int) -> int:
-    """Rows from the front and from the middle of a parquet file."""
-    rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-    each = max(1, rows * most // path.stat().st_size // PIECES)
-    frame = pl.scan_parquet(path)
-    pl.concat([frame.slice(rows * number // PIECES, each).collect() for number in range(PIECES)]).write_parquet(target)
-    return max(1, round(path.stat().st_size * min(rows, each * PIECES) / rows))
-
-
-def files_of(folder: Path, target: Path, most: int) -> int:
-    """Every k-th file of a folder, its tree kept."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    step = max(1, -(-size_of(folder) // most))
-    for path in files[::step]:
-        place = target / path.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
-    return size_of(target)

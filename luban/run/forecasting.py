@@ -16,14 +16,14 @@ from luban.data.prepare import Prepared
 from luban.energy import Costs, Energy, cpu_seconds
 from luban.errors import LubanError, is_out_of_memory, say
 from luban.evaluation.figures import json_ready
-from luban.evaluation.ladder import Rung, metrics_of
+from luban.evaluation.ladder import Rung, candidates, metrics_of
 from luban.evaluation.metrics import find
 from luban.evaluation.report import write_report
 from luban.files import scratch_folder, write_whole
 from luban.mapped import gather
 from luban.messages import tr
 from luban.planning import cheaper, devices
-from luban.planning.course import follow, reserve_s, warn_tight
+from luban.planning.course import follow, reserve_s, warn_spent, warn_tight
 from luban.planning.forecast import Forecast, Stage
 from luban.planning.machine import MARGIN, Machine, free_memory, this_machine
 from luban.planning.memory import bytes_of_columns, highest, resident
@@ -92,7 +92,9 @@ def begin(recipe: Recipe, prepared: Prepared, folder: Path, names: tuple[str, ..
         return json.loads(place.read_bytes())
     if world()[1] > 1 or clock.before:
         return None
-    if recipe.training.budget is not None and budget_s(recipe, None, torch.get_num_threads()) < SHORT_S:
+    if recipe.training.budget is not None and (whole_s := budget_s(recipe, None, torch.get_num_threads())) < SHORT_S:
+        if any(role == "network" for _, role in candidates(recipe, prepared.task)):
+            warn_spent(clock.seconds, whole_s)
         return None
     try:
         patience = own_s(roughly(recipe, prepared.task, prepared.examples["train"]))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from luban.energy import Costs, Energy
-from luban.planning.course import follow, warn_tight
+from luban.planning.course import follow, warn_spent, warn_tight
 from luban.planning.forecast import Forecast, Network, Stage
 from luban.planning.machine import Machine
 from luban.planning.memory import Parts
@@ -119,3 +119,11 @@ def test_a_rung_that_would_take_too_much_is_left_out_but_not_the_one_that_was_as
     slow = [stage("prepare", "", 2), *STAGES[1:4], stage("solve", "boosted", 45), *STAGES[5:7]]
     assert not [s for s in follow(slow, None, recipe(), 60.0)[0] if s.model == "boosted"]
     assert [s for s in follow(slow, None, recipe(model="boosted"), 60.0)[0] if s.model == "boosted"]
+
+
+@pytest.mark.parametrize(("spent_s", "warned"), [(20.0, False), (26.0, True)])
+def test_a_budget_too_short_for_a_forecast_is_known_to_be_tight_once_it_is_spent(
+    spent_s: float, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_spent(spent_s, 30.0)
+    assert ("W332" in caplog.text) == warned

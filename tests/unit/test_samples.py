@@ -95,3 +95,16 @@ def test_what_is_wrong_is_said_of_the_users_file(recipe: Recipe, tmp_path: Path,
     with pytest.raises(LubanError) as caught:
         sample.open_sample(replace(recipe, target="gone"), tmp_path / "runs" / ".prepared")
     assert ".plan" not in caught.value.line()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_large_file_that_no_sample_can_be_read_of_is_refused_as_ever(
+    quick: bool, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "QUICK_S", 60.0 if quick else -1.0)
+    (tmp_path / "table.parquet").write_bytes(b"PAR1" + bytes(50_000))
+    monkeypatch.setattr(sample, "FEW_BYTES", 40_000)
+    with pytest.raises(LubanError) as caught:
+        sample.open_sample(replace(recipe, data="table.parquet"), tmp_path / "runs" / ".prepared")
+    assert caught.value.code == "L204"
+    assert ".plan" not in caught.value.line()
