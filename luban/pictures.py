@@ -115,20 +115,20 @@ def decode_cells(cells: Iterable[Any], size: tuple[int, int], channels: int) -> 
 
 def in_threads(work: Callable[[Any], Found], cells: Iterable[Any]) -> Iterator[Found]:
     """What the work gives of each picture, in order; decoding leaves Python, so threads share it where pictures are not small."""
-    threads, spans = min(MOST_THREADS, cores.allowed()), list[float]()
-    first = list(islice(cells := iter(cells), FEWEST))
-    alone = len(first) if threads == 1 or len(first) < FEWEST else PROBED
-    for cell in first[:alone]:
+    spans, first = list[float](), list(islice(cells := iter(cells), FEWEST))
+    for cell in first[:PROBED]:
         begun = time.perf_counter()
         yield work(cell)
         spans.append(time.perf_counter() - begun)
-    if alone == len(first) or sorted(spans)[len(spans) // 2] < SMALL_S:
-        yield from map(work, chain(first[alone:], cells))
+    cells = chain(first[PROBED:], cells)
+    small = len(first) < FEWEST or sorted(spans)[len(spans) // 2] < SMALL_S
+    if small or (threads := min(MOST_THREADS, cores.allowed())) == 1:
+        yield from map(work, cells)
         return
     ahead: deque[Future[Found]] = deque()
     pool = decoders(threads, os.getpid())
     try:
-        for cell in chain(first[alone:], cells):
+        for cell in cells:
             ahead.append(pool.submit(work, cell))
             if len(ahead) > 2 * threads:
                 yield ahead.popleft().result()
@@ -193,7 +193,8 @@ def to_array(picture: Picture, size: tuple[int, int], channels: int, whole: np.n
             picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, "white"), picture)
         picture = picture.convert("L" if channels == 1 else "RGB")
     pixels = None if whole is None else picture.im
-    ImageOps.exif_transpose(picture, in_place=True)
+    if given.format != "PNG" or given.info:  # else nothing can say that it lies on its side
+        ImageOps.exif_transpose(picture, in_place=True)
     if picture.size != (width, height):
         shrinks = picture.width >= width and picture.height >= height
         picture = picture.resize((width, height), Pillow.Resampling.HAMMING if shrinks else Pillow.Resampling.BICUBIC)

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
 from luban import occluding
+from luban.decoding import decode_all
 from luban.errors import DataError
 from luban.kinds import Encoded, Spec
 from luban.layers.augmentation import augment
@@ -105,14 +106,7 @@ class Image:
     @staticmethod
     def encode(series: pl.Series, spec: Spec) -> Encoded:
         """(N, C, H, W) uint8; missing, unreadable, truncated and oversized pictures are faults."""
-        out = np.zeros((len(series), spec["channels"], *spec["size"]), np.uint8)
-        faults: dict[int, str] = {}
-        for place, (array, reason) in enumerate(decode_cells(series.to_list(), spec["size"], spec["channels"])):
-            if array is None:
-                faults[place] = reason
-            else:
-                out[place] = array
-        return Encoded(out, faults)
+        return Encoded(*decode_all(series.to_list(), tuple(spec["size"]), spec["channels"]))
 
     @staticmethod
     def collate(values: Any, spec: Spec, draw: Draw) -> Tensor:

@@ -195,10 +195,10 @@ class Rehearsal:
         growth, rows, found = self.answered(rung, examples, part)
         if part == "validation":
             self.validated(rung, growth)
-            rung.validation = repeated(found, min(self.most_marks, len(examples)))
+            rung.validation = repeated(found, min(self.most_marks, rows))
         if count := round(len(self.examples["test"]) * self.scale):
             self.add("score", rung.name, replace(growth, once_s=0.0), times=count / rows)
-            rung.test = repeated(found, min(self.most_marks, len(self.examples["test"])))
+            rung.test = repeated(found, min(self.most_marks, count))
 
     def validated(self, rung: Rung, last: Growth) -> None:
         """The validations between a network's steps, and the last; where that one is another, it is kept back for as the test split is."""

@@ -45,6 +45,11 @@ class Family:
         table.write_parquet(data) if data.suffix == ".parquet" else table.write_csv(data)
 
     @property
+    def kind(self) -> str:
+        """Of its task."""
+        return str(self.task["kind"] if isinstance(self.task, dict) else self.task)
+
+    @property
     def data(self) -> str:
         """The name of its file."""
         return "data.parquet" if self.table is pictured else "data.csv"
