@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from luban import energy, memory
-from luban.capabilities import Glances, GoesInRounds, Represents
+from luban.capabilities import Glances
 from luban.columns import Columns
 from luban.errors import logger
 from luban.evaluation.ladder import Role, Rung, candidates, looked_at, name_of
@@ -23,7 +23,7 @@ from luban.evaluation.metrics import Metric
 from luban.planning.forecast import Network, Stage
 from luban.planning.growth import Growth, grow, limit_of, once
 from luban.planning.memory import resident
-from luban.planning.rounds import grow_in_rounds
+from luban.planning.solving import solving, spread
 from luban.planning.steps import Steps, Trial, epoch_of, try_steps
 from luban.predicting import marks_of
 from luban.recipe import Recipe
@@ -31,17 +31,14 @@ from luban.training.budget import amount_of, batch_size_of, epochs_of
 from luban.training.device import use_threads
 from luban.training.loop import suggested_epochs
 from luban.training.settings import Training
-from luban.training.solving import most_rows, solve
 from luban.training.weights import clone
 
 WEIGHTS = {"solve": 4, "train": 5, "validate": 1, "report": 4}  # of the patience, how it is shared out
-FIRST_ROWS = 200
 FEW_PREDICTED, FEWEST_PREDICTED = 1000, 100
 BRIEF_S = 2.0  # of patience in all: less is begun with
 FIRST_DRAWS, FEWEST_DRAWS = 50, 2
 MOST_MARKS, MOST_STREAMED = 200_000, 50_000  # that a report is rehearsed with; more change little of what it takes
 LEAST_S = 0.3
-RUNS = 16  # of rows that follow each other, where they lie on the disk
 LARGE = 300_000_000  # bytes of weights that are not written for a trial
 BYTES_A_SECOND = 4e8
 
@@ -116,28 +113,10 @@ class Rehearsal:
 
     def solved(self, task: Any) -> Any:
         """Solve a rung on growing parts of the training rows; the net of the largest that was solved wholly."""
-        examples, nets, seed = self.examples["train"], [], self.recipe.training.seed
-
-        def work(size: int, rounds: int | None = None) -> float:
-            net = task.build()
-            if rounds is None or not nets:
-                nets[:] = [net]
-            prepared_for(net, total / size, rounds)
-            torch.manual_seed(seed)
-            solve(task, net, spread(examples, size), seed=seed, folder=None, tell=lambda *_, **__: None, check=lambda: None)
-            return getattr(net, "rounds_taken", 1.0)
-
-        fresh = task.build()
-        rows, each = most_rows(task, fresh, examples, seed, memory.room(self.recipe.training.memory))
-        total, most = min(rows, round(len(examples) * self.scale)), min(rows, len(examples))
-        patience = self.share("solve")
-        if isinstance(fresh, GoesInRounds):
-            growth = grow_in_rounds(work, total, foreseen=fresh.rounds, most=most, patience=patience, each=each)
-        else:
-            growth = grow(work, total, most=most, start=FIRST_ROWS, patience=patience, each=each, affine=self.streamed)
+        growth, net = solving(task, self.examples["train"], self.recipe.training, patience=self.share("solve"), scale=self.scale)
         self.add("solve", name_of(task), growth)
-        self.solved_bytes += sum(t.nbytes for t in nets[0].state_dict().values())
-        return nets[0].eval()
+        self.solved_bytes += sum(t.nbytes for t in net.state_dict().values())
+        return net.eval()
 
     def trained(self, task: Any) -> Any:
         """Train a copy for a few steps."""
@@ -204,7 +183,7 @@ class Rehearsal:
         """The validations between a network's steps, and the last; where that one is another, it is kept back for as the test split is."""
         often = min(self.recipe.training.validations, self.network.steps) if self.network and rung.role == "network" else 0
         if not often or not isinstance(rung.task, Glances):
-            self.add("validate", rung.name, last, times=often + 1)
+            self.add("validate", rung.name, last, times=often or 1)  # the marks of the best are kept
             return
         looked = looked_at(rung.task, self.examples, self.metric, last=False)
         self.add("validate", rung.name, self.answered(rung, looked, "validation")[0], times=often)
@@ -246,14 +225,6 @@ class Rehearsal:
         self.add("report", "", replace(whole, peak_bytes=max(growth.peak_bytes, kept.peak_bytes)))
 
 
-def prepared_for(net: Any, stands_for: float, rounds: int | None) -> None:
-    """Solve as one does of whom each row stands for so many, in no more rounds than these."""
-    if isinstance(net, Represents):
-        net.stands_for = stands_for
-    elif isinstance(net, GoesInRounds) and rounds is not None:
-        net.most_rounds = rounds
-
-
 def roughly(recipe: Recipe, task: Any, train: Columns) -> float:
     """Seconds that the training of the network may take, from a small part of one batch; 0 without a network."""
     found, settings = [task for task, role in candidates(recipe, task) if role == "network"], recipe.training
@@ -283,19 +254,6 @@ def fewest(steps: float | None, of_epochs: float | None) -> float:
 def steps_of(steps: Steps, an_epoch: float, settings: Training) -> float:
     """Steps of the whole training: what is asked for first."""
     return fewest(settings.steps, steps.epochs and steps.epochs * an_epoch)
-
-
-def spread(examples: Columns, size: int) -> Columns:
-    """So many examples, evenly from all."""
-    if size >= len(examples):
-        return examples
-    if not isinstance(examples.row, np.memmap):
-        return examples.take(np.linspace(0, len(examples) - 1, size).round().astype(int))
-    runs = min(size, RUNS)  # rows on the disk are read in their order, as the run will read them
-    lengths = np.diff(np.linspace(0, size, runs + 1).round().astype(int))
-    starts = np.linspace(0, len(examples) - lengths.max(), runs).astype(int)
-    rows = np.unique(np.concatenate([start + np.arange(length) for start, length in zip(starts, lengths, strict=True)]))
-    return examples.take(rows)
 
 
 def repeated(marks: Columns, count: int) -> Columns:

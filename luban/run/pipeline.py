@@ -31,6 +31,7 @@ from luban.run.clock import Clock
 from luban.run.folds import cross_validate, without_test
 from luban.run.forecasting import begin, took
 from luban.run.interruption import Interruption, interruptible
+from luban.run.judging import Judge
 from luban.run.recording import Recorder
 from luban.run.report import report_of
 from luban.run.sizing import sized
@@ -94,8 +95,8 @@ def train(
 
 
 def calibrated(rung: Rung, validation: Columns) -> Columns:
-    """The marks of the validation rows, by a net that knows from them when it can be trusted, where its task asks for that."""
-    marks = marks_of(rung.task, rung.net, validation)
+    """The marks of the validation rows, known or not, by a net that knows from them when it can be trusted, where its task asks for that."""
+    marks = marks_of(rung.task, rung.net, validation) if rung.validation is None else rung.validation
     if not isinstance(rung.task, Calibrates):
         return marks
     rung.task.calibrate(rung.net, marks)
@@ -197,7 +198,7 @@ class Work:
                 role == "baseline"
                 and rungs
                 and task is not asked_for
-                and agree(self.spending.is_late(name) and not checkpoints(folder / "rungs" / name))
+                and agree(not checkpoints(folder / "rungs" / name) and self.spending.is_late(task, prepared.examples["train"]))
             ):
                 warn(
                     "W331",
@@ -224,22 +225,25 @@ class Work:
             net = fresh(task)
             train, seed, place = prepared.examples["train"], self.recipe.training.seed, folder / "rungs" / name
             check, room = self.interruption.check, self.room
-            purse = self.spending.purse(validated=True) if name == self.recipe.model["kind"] else None
+            purse = self.spending.purse() if name == self.recipe.model["kind"] else None
             left_s = math.inf if purse is None else purse.seconds
             seconds, rows = in_turn(
                 lambda: solve(task, net, train, seed=seed, folder=place, tell=self.tell, check=check, room=room, left_s=left_s)
             )
             return Rung(name, task, net.eval(), "baseline", seconds, rows if rows < len(train) else None)
-        validation = prepared.examples["validation"]
-        looked = looked_at(task, prepared.examples, metric, last=False)
-        sign = 1 if metric.higher_is_better else -1
-        trainer = Trainer(
+        return self.trained(task, name, prepared, folder, metric)
+
+    def trained(self, task: Any, name: str, prepared: Prepared, folder: Path, metric: Metric) -> Rung:
+        """Train a network, its weights chosen on validation."""
+        last, between = (looked_at(task, prepared.examples, metric, last=last) for last in (True, False))
+        judge, tested = Judge(task, between, metric), len(prepared.examples["test"]) / max(1, len(last))
+        trainer = judge.trainer = Trainer(
             task,
             prepared.examples["train"],
             self.recipe.training,
             folder=folder,
-            validate=(lambda net: sign * metric(marks_of(task, net, looked))) if len(validation) else None,
-            purse=self.spending.purse(validated=len(validation) > 0, tested=len(prepared.examples["test"]) / max(1, len(validation))),
+            validate=judge if len(last) else None,
+            purse=self.spending.purse(passes=(1 + (last is not between)) * (len(last) > 0), tested=tested if len(last) else 0.0),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),
             tried=self.spending.tried,
@@ -248,7 +252,8 @@ class Work:
         # also where training was over before: the number of threads decides the last bits of what is answered from here on
         self.trained_threads = use_threads(trainer.threads or self.threads)
         self.interruption.check()
-        return Rung(name, task, trainer.finish(), "network", trainer.progress.spent_s)
+        net = trainer.finish()
+        return Rung(name, task, net, "network", trainer.progress.spent_s, validation=judge.marks_of_best(last))
 
     def choose(self, rungs: list[Rung], metric: Metric) -> Rung:
         """With `auto` by validation; else the model the recipe names."""

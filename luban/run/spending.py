@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from luban.columns import Columns
+from luban.evaluation.ladder import name_of
+from luban.planning.rehearsal import untouched
+from luban.planning.solving import solving
 from luban.recipe import Recipe
 from luban.run.clock import Clock
 from luban.run.forecasting import kept_back
-from luban.training.budget import Purse, amount_of, is_late, left_for_fits
+from luban.training.budget import LATE, Purse, amount_of, is_late, left_for_fits
 
-PASSES = 2.0  # over the validation rows at the end: the last that chooses, and the one that is reported
+LOOK, MOST_LOOK_S = 0.01, 1.0  # share of a budget, and seconds at the most, in which a baseline is looked at that no forecast knows
 
 
 class Spending:
@@ -32,13 +36,23 @@ class Spending:
         """Spent a second till now."""
         return max(self.spent / max(self.clock.seconds, 1e-6), 1e-12)
 
-    def is_late(self, model: str) -> bool:
+    def is_late(self, task: Any, train: Columns) -> bool:
         """Whether half of the budget is spent before this baseline begins, or it would take too much of it."""
         if self.amount is None:
             return False
-        stages = self.forecast["stages"] if self.forecast else []
-        foreseen = [stage["seconds"] for stage in stages if (stage["name"], stage["model"]) == ("solve", model)]
-        return is_late(self.amount.value, self.spent, sum(foreseen) * self.rate if foreseen else None)
+        foreseen = self.foreseen(task, train)
+        return is_late(self.amount.value, self.spent, None if foreseen is None else foreseen * self.rate)
+
+    def foreseen(self, task: Any, train: Columns) -> float | None:
+        """Seconds that a baseline takes: by the run's forecast, and where it made none by a short look; None where that is too late."""
+        if self.forecast:
+            found = [s["seconds"] for s in self.forecast["stages"] if (s["name"], s["model"]) == ("solve", name_of(task))]
+            return sum(found) if found else None
+        if self.amount is None or self.spent > LATE * self.amount.value or not len(train):
+            return None
+        with untouched(self.recipe.training.seed):
+            patience = LOOK * self.amount.value / self.rate
+            return solving(task, train, self.recipe.training, patience=min(MOST_LOOK_S, patience), rough=True)[0].seconds
 
     @property
     def tried(self) -> tuple[str, str] | None:
@@ -48,12 +62,12 @@ class Spending:
             return None
         return network["precision"], network["why"]
 
-    def purse(self, *, validated: bool, tested: float = 0.0) -> Purse | None:
-        """What the next network may take; what follows it is kept back: where nothing was foreseen, passes over the test rows too, so many
-        times the validation rows."""
+    def purse(self, *, passes: float = 0.0, tested: float = 0.0) -> Purse | None:
+        """What the next network may take; what follows it is kept back: so many passes over the validation rows, and where nothing was foreseen
+        over the test rows too, so many times the validation rows."""
         if self.amount is None:
             return None
         whole_s = self.amount.value / self.rate
         left = left_for_fits(self.amount.value, self.spent, self.fits_left, kept_back(self.forecast, whole_s) * self.rate)
         self.fits_left = max(1, self.fits_left - 1)
-        return Purse(left, lambda: self.spent, PASSES + (0.0 if self.forecast else tested) if validated else 0.0, left / self.rate)
+        return Purse(left, lambda: self.spent, passes + (0.0 if self.forecast else tested), left / self.rate, self.spent)

@@ -19,7 +19,7 @@ MONEY = ("¥", "￥", "$", "€", "£", "元", "cny", "rmb", "usd", "eur", "gbp"
 ROWS_IN_ALL = 400_000
 RESERVE = 0.09  # share of a budget kept for evaluation and bundle, where no forecast says what they take
 RESERVE_S = 3.0
-RESERVE_SHORT, RESERVE_SHORT_S = 0.15, 4.5  # of a short one more is kept back
+RESERVE_SHORT, RESERVE_SHORT_S = 0.18, 5.4  # of a short one more is kept back
 LATE = 0.5  # share of a budget after which no baseline is begun, but for cheap ones
 CHEAP = 0.02  # share that a baseline takes which is hardly worth leaving out
 MOST = 0.75  # share that a baseline may reach as far as is foreseen
@@ -93,6 +93,7 @@ class Purse:
     read: Callable[[], float] = time.monotonic  # what was spent, from any zero
     passes: float = 0.0  # over the validation rows, that follow the training and are paid from what is allowed
     seconds: float = math.inf  # that it lasts, about
+    began: float | None = None  # what was spent when it was filled; None = when the first step is taken
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         self.started, self.began = time.monotonic(), self.purse.read() if self.purse else 0.0
+        self.lost = self.began - self.purse.began if self.purse and self.purse.began is not None else 0.0  # before the first step
 
     @property
     def elapsed_s(self) -> float:
@@ -133,10 +135,10 @@ class Budget:
         return self.most
 
     def allowed(self) -> float:
-        """Of the purse in all sittings, less what the last validations take at the rate of spending till now; at least half of it."""
-        whole = self.spent_before + self.purse.allowed if self.purse else 0.0
+        """Of the purse in all sittings, less what the last validations take at the rate of spending till now; at least a tenth of it."""
+        whole = self.spent_before + max(0.1 * self.purse.allowed, self.purse.allowed - self.lost) if self.purse else 0.0
         kept = self.purse.passes * self.pass_s * self.spent / max(self.elapsed_s, 1e-6) if self.purse else 0.0
-        return max(0.5 * whole, whole - kept)
+        return max(0.1 * whole, whole - kept)
 
 
 def rate_at(share: float, settings: Training) -> float:

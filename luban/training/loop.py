@@ -177,7 +177,7 @@ class Trainer:
             self.best = clone(self.average or self.net.state_dict())
         self.log.add(step=progress.step, epoch=progress.position[0], score=score)
         self.tell("validation", step=progress.step, score=score, best=progress.best_score)
-        return bool(settings.patience) and progress.stale >= settings.patience
+        return (bool(settings.patience) and progress.stale >= settings.patience) or self.share_spent(clock) >= 1
 
     validation_s = 0.0
     step_s: float | None = None  # as the trial of precisions measured it

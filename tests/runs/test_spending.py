@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from luban import planning
 from luban import recipe as recipes
 from luban.cli.main import run as cli
+from luban.columns import Columns
 from luban.errors import RecipeError
+from luban.models.linear import Linear
+from luban.run import pipeline
 from luban.run.clock import Clock
 from luban.run.pipeline import train
 from luban.run.spending import Spending
 from luban.tasks.classification import Classification
+
+
+class Named:
+    """A task of this model."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = type("Config", (), config)
 
 
 def recipe_of(folder: Path, budget: str, model: str = "mlp", **more: Any) -> dict[str, Any]:
@@ -55,10 +69,33 @@ def test_energy_of_earlier_sittings_counts(tmp_path: Path) -> None:
         assert clock.kwh >= 0.25
         spending = Spending(recipe, clock)
         assert spending.spent == pytest.approx(0.25, rel=0.01)
-        assert not spending.is_late("linear")
+        spending.forecast = {"stages": []}
+        linear, boosted = (Named({"model": {"kind": kind}}) for kind in ("linear", "boosted"))
+        assert not spending.is_late(linear, Columns({}, np.arange(9)))
         spending.forecast = {"stages": [{"name": "solve", "model": "linear", "seconds": 60.0}]}
-        assert spending.is_late("linear")  # 0.25 + 60 s at 0.0025 kWh a second
-        assert not spending.is_late("boosted")
+        assert spending.is_late(linear, Columns({}, np.arange(9)))  # 0.25 + 60 s at 0.0025 kWh a second
+        assert not spending.is_late(boosted, Columns({}, np.arange(9)))
+
+
+def test_a_baseline_that_no_forecast_knows_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, fitted, warned = Linear.solve, list[str](), list[str]()
+
+    def slow(self: Linear, batches: Any) -> Iterator[float]:
+        time.sleep(2.0 * len(batches.examples))  # minutes, but for the rows that are looked at
+        yield from quick(self, batches)
+
+    monkeypatch.setattr(planning.solving, "FIRST_ROWS", 1)
+    monkeypatch.setattr(Linear, "solve", slow)
+    monkeypatch.setattr(pipeline, "warn", lambda code, what, **_: warned.append(code))
+    train(recipe_of(tmp_path, "40 s") | {"training": {"budget": "40 s", "epochs": 1.0}}, folder=tmp_path / "run", tell=heard(fitted))
+    assert "W331" in warned
+    assert "linear" not in fitted
+    assert "mlp" in fitted
+
+
+def heard(fitted: list[str]) -> Callable[..., None]:
+    """Notes which models are fitted."""
+    return lambda event, **facts: fitted.append(facts["model"]) if event == "scored" else None
 
 
 def test_a_model_that_was_asked_for_is_solved_whatever_is_left(tmp_path: Path) -> None:

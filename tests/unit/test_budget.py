@@ -98,6 +98,19 @@ def test_what_the_last_validations_take_is_kept_back(monkeypatch: pytest.MonkeyP
     assert budget.share(9, 9.0) == 1
 
 
+def test_what_was_spent_before_the_first_step_is_lost_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [7.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    budget = Budget(Training(), epochs=None, purse=Purse(20.0, lambda: 2 * now[0], began=4.0), spent_before=10.0)  # 10 of the 20 are gone
+    assert budget.share(0, 0) == 10 / 20
+    now[0] = 9.5
+    assert budget.share(5, 0.1) == 15 / 20
+    late = Budget(Training(), epochs=None, purse=Purse(20.0, lambda: 2 * now[0], began=-90.0))
+    assert late.share(0, 0) == 0
+    now[0] = 10.5
+    assert late.share(1, 0.1) == 1
+
+
 def test_networks_share_what_is_left() -> None:
     assert left_for_fits(100.0, 20.0, 4, 10.0) == 17.5
     assert left_for_fits(100.0, 120.0, 4, 10.0) == 0.1
