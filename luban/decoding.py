@@ -21,13 +21,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from luban import cores
-from luban.pictures import MOST_THREADS, SMALL_S, decode_cells
+from luban import cores, memory
+from luban.pictures import SMALL_S, decode_cells
 
 LOOKED = 256  # pictures that are decoded, and timed, before helpers are thought of
 WORTH_S = 1.0  # of work that is left; to start a helper takes about half as long
 PIECE_S = 0.05  # of work that is handed over at once
 IDLE_S = 2.0  # that a helper waits for more work
+MOST_HELPERS, ROOM = 8, 200_000_000  # bytes that must be free for each, which is three times what it holds
 LENGTH = struct.Struct("<Q")
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 Pixels = tuple[np.ndarray, dict[int, str]]  # (N, C, H, W) uint8, black where a place is at fault; place -> why
@@ -43,10 +44,16 @@ def decode_all(cells: list[Any], size: tuple[int, int], channels: int) -> Pixels
         return first, faults
     out = np.zeros((len(cells), channels, *size), np.uint8)
     out[: len(first)] = first
-    helpers = min(MOST_THREADS, cores.allowed()) if sys.executable and SMALL_S > seconds > WORTH_S / left else 1
-    step = max(1, int(PIECE_S / max(seconds, 1e-6))) if helpers > 1 else left
-    Shared(cells, out, faults, step).decode(len(first), helpers if helpers > 1 else 0)
+    helpers = most_helpers() if SMALL_S > seconds > WORTH_S / left else 0
+    step = max(1, int(PIECE_S / max(seconds, 1e-6))) if helpers else left
+    Shared(cells, out, faults, step).decode(len(first), helpers)
     return out, faults
+
+
+def most_helpers() -> int:
+    """One for each core, as far as memory allows; none beside a single one."""
+    found = min(MOST_HELPERS, cores.allowed(), memory.free() // ROOM) if sys.executable else 0
+    return found if found > 1 else 0
 
 
 def bare(cell: Any) -> bytes | str | None:
@@ -112,7 +119,7 @@ class Shared:
         return decoded(cells, self.size, self.channels)
 
     def helped(self) -> None:
-        """Pieces for one helper; the piece of one that died is left to this process."""
+        """Pieces for one helper; the piece of one that failed, however it did, is left to this process."""
         start = None
         try:
             with POOL.borrowed() as helper:
@@ -120,7 +127,7 @@ class Shared:
                     self.beginning -= 1
                 while (start := self.take()) is not None:
                     self.put(start, lambda cells: helper.ask(cells, self.size, self.channels))
-        except (OSError, EOFError):
+        except Exception:  # noqa: BLE001 no picture may be left black because a helper answered nonsense
             if start is not None:
                 self.lost.append(start)
 
@@ -149,8 +156,10 @@ class Helper:
         faults = {int(place): why for place, why in json.loads(receive(self.source)).items()}
         return np.frombuffer(receive(self.source), np.uint8).reshape(len(cells), channels, *size), faults
 
-    def close(self) -> None:
-        """Its pipe; it ends, and is waited for."""
+    def close(self, *, now: bool = False) -> None:
+        """Its pipe; it ends, now or with what it does, and is waited for."""
+        if now:
+            self.process.kill()
         with suppress(OSError):
             self.sink.close()
         self.source.close()
@@ -161,11 +170,13 @@ class Pool:
     """Helpers that are free, kept for the next column or chunk that follows at once."""
 
     def __init__(self) -> None:
-        self.idle, self.lock, self.timer = list[Helper](), threading.Lock(), None
+        self.idle, self.lock, self.timer, self.owner = list[Helper](), threading.Lock(), None, os.getpid()
 
     @contextmanager
     def borrowed(self) -> Iterator[Helper]:
         """A helper that is ready."""
+        if self.owner != os.getpid():  # forked: those that are free belong to the other process
+            self.__init__()
         with self.lock:
             helper = self.idle.pop() if self.idle else None
         helper = helper or Helper()
@@ -173,7 +184,7 @@ class Pool:
             helper.wait()
             yield helper
         except BaseException:
-            helper.close()
+            helper.close(now=True)
             raise
         self.keep(helper)
 

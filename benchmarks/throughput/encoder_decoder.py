@@ -1,6 +1,6 @@
 """Training steps of an encoder–decoder against the GEMM peak measured in the same run: share of the peak that its products reach.
 
-python benchmarks/throughput/encoder_decoder.py [--width 384 --layers 4 --heads 6] [--source 48 --answer 48] [--rows 48] [--tokens 8000] [--steps 3] [--repeats 3]
+python benchmarks/throughput/encoder_decoder.py [--width 384 --layers 4 --heads 6] [--source 48 --answer 48] [--rows 48] [--tokens 8000] [--steps 3] [--rounds 5]
                                         [--threads 2] [--compile]
 
 A token costs 6 floating-point operations a weight that multiplies it (Kaplan et al. 2020, section 2.1): keys and values of the look at the source
@@ -14,7 +14,7 @@ import argparse
 
 import numpy as np
 import torch
-from rates import rate
+from rates import of_peak
 
 from luban.language.answering import loss, pairs_of
 from luban.models.encoder_decoder import EncoderDecoder
@@ -35,9 +35,9 @@ def operations(net: EncoderDecoder, source: int, answer: int) -> float:
 
 
 def main() -> None:
-    """Alternately, the best of each."""
+    """In turn; medians."""
     parser = argparse.ArgumentParser(description=__doc__)
-    defaults = {"width": 384, "layers": 4, "heads": 6, "source": 48, "answer": 48, "rows": 48, "tokens": 8000, "steps": 3, "repeats": 3}
+    defaults = {"width": 384, "layers": 4, "heads": 6, "source": 48, "answer": 48, "rows": 48, "tokens": 8000, "steps": 3, "rounds": 5}
     for name, default in (defaults | {"threads": 2}).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--compile", action="store_true", help='as `compile = "on"` has it')
@@ -49,7 +49,6 @@ def main() -> None:
     generator = np.random.default_rng(0)
     sides = [[generator.integers(3, o.tokens, length) for _ in range(o.rows)] for length in (o.source, o.answer - 1)]
     pairs = pairs_of(sides[0], sides[1], start=[1], end=2)
-    square = torch.randn(1024, 1024), torch.randn(1024, 1024)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -58,16 +57,11 @@ def main() -> None:
         optimizer.step()
 
     each = operations(net, o.source, o.answer) * o.rows
-    best, peak = (0.0, 0.0), (0.0, 0.0)
-    for _ in range(o.repeats):
-        peak = tuple(map(max, peak, rate(lambda: square[0] @ square[1], 2 * 1024**3, 10, o.threads)))  # type: ignore[assignment]
-        best = tuple(map(max, best, rate(step, each, o.steps, o.threads)))  # type: ignore[assignment]
+    found = of_peak(step, each, steps=o.steps, rounds=o.rounds, threads=o.threads)
     weights = sum(parameter.numel() for parameter in net.parameters()) / 1e6
-    for title, ours, most in (("clock", best[0], peak[0]), ("CPU time", best[1], peak[1])):
+    for title, (ours, most, share) in found.items():
         speed = ours * 1e9 / each * o.rows * (o.source + o.answer)
-        print(
-            f"by {title}: {ours:.1f} of {most:.1f} GFLOP/s = {ours / most:.0%} · {speed:.0f} tokens/s of both sides · {weights:.1f} M weights"
-        )
+        print(f"by {title}: {ours:.1f} of {most:.1f} GFLOP/s = {share:.1%} · {speed:.0f} tokens/s of both sides · {weights:.1f} M weights")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,11 @@ def solving(
     fresh = task.build()
     rows, each = most_rows(task, fresh, examples, seed, memory.room(settings.memory))
     total, most = min(rows, round(len(examples) * scale)), min(rows, len(examples))
-    if isinstance(fresh, GoesInRounds) and not rough:
+    in_rounds = isinstance(fresh, GoesInRounds)
+    if in_rounds and not rough:
         growth = grow_in_rounds(work, total, foreseen=fresh.rounds, most=most, patience=patience, each=each)
-    else:
-        affine = isinstance(examples.row, np.memmap)
+    else:  # rounds that few rows take are as many as all rows take, or more
+        affine = in_rounds or isinstance(examples.row, np.memmap)
         growth = grow(work, total, most=most, start=FIRST_ROWS, patience=patience, each=each, affine=affine)
     return growth, nets[0]
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
-from torch import Tensor, nn
+from torch import Tensor
 
 from luban.errors import TrainingError, say, warn
 from luban.files import digest, remove_folder, sweep, whole_folder
@@ -97,10 +97,10 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def pack(
-    net: nn.Module, optimizers: dict[str, torch.optim.Optimizer], extra: dict[str, dict[str, Tensor]]
+    weights: dict[str, Tensor], optimizers: dict[str, torch.optim.Optimizer], extra: dict[str, dict[str, Tensor]]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A net, its optimizers and further named weights (average, best) as flat tensors and JSON."""
-    tensors = {f"net/{name}": tensor for name, tensor in net.state_dict().items()}
+    """A net's weights, its optimizers and further named weights (average, best) as flat tensors and JSON."""
+    tensors = {f"net/{name}": tensor for name, tensor in weights.items()}
     for title, weights in extra.items():
         tensors |= {f"{title}/{name}": tensor for name, tensor in weights.items()}
     plain: dict[str, Any] = {}

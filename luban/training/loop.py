@@ -263,7 +263,8 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """A checkpoint; the log is flushed before, and its length kept, and so are the best weights where they are new."""
+        """A checkpoint; the log is flushed before, and its length kept, and so are the best weights where they are new. At the end the chosen
+        weights are all that anybody asks for."""
         if self.folder is None or not is_first():
             return
         places = self.folder / "checkpoints"
@@ -275,7 +276,10 @@ class Trainer:
         if self.best and best > self.apart:
             checkpoints.write(places / BEST, self.best, {"score": best[0], "step": best[1]})
             self.apart = best
-        tensors, state = checkpoints.pack(self.net, self.stepper.optimizers, {"average": self.average, "best": self.best})
+        weights, optimizers, extra = self.net.state_dict(), self.stepper.optimizers, {"average": self.average, "best": self.best}
+        if self.progress.done:
+            weights, optimizers, extra = self.best or self.average or weights, {}, {}
+        tensors, state = checkpoints.pack(weights, optimizers, extra)
         state |= {
             "progress": vars(self.progress),
             "precision": self.precision,

@@ -100,7 +100,7 @@ def test_net_and_optimizer_come_back_to_the_last_bit(name: str, tmp_path: Path) 
     net, optimizer = fresh()
     for seed in range(3):
         step(net, optimizer, seed)
-    tensors, state = checkpoints.pack(net, {"": optimizer}, {"average": dict(net.state_dict())})
+    tensors, state = checkpoints.pack(net.state_dict(), {"": optimizer}, {"average": dict(net.state_dict())})
     checkpoints.save(tmp_path, 3, tensors, state)
     found = checkpoints.load(tmp_path)
     assert found is not None

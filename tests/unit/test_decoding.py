@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from luban import cores, decoding
+from luban import cores, decoding, memory
 from luban.decoding import POOL, Helper, Pixels, Shared, decode_all, decoded
 
 SIZE = (9, 7)
@@ -107,6 +107,29 @@ def test_what_a_helper_left_is_decoded_here(
     monkeypatch.setattr(cores, "allowed", lambda: 2)
     monkeypatch.setattr(Helper, "ask", dying)
     same(decode_all(cells, SIZE, 1), decoded([decoding.bare(cell) for cell in cells], SIZE, 1))
+
+
+def test_nonsense_of_a_helper_leaves_nothing_black(cells: list[Any], eager: None, patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Helper, "ask", lambda *_: (np.zeros((2, 2)), {}))
+    same(decode_all(cells, SIZE, 1), decoded([decoding.bare(cell) for cell in cells], SIZE, 1))
+
+
+def test_a_forked_process_has_helpers_of_its_own() -> None:
+    with POOL.borrowed() as one:
+        pass
+    POOL.owner = 0  # as if another process had begun them
+    with POOL.borrowed() as other:
+        assert other is not one
+        assert other.ask([None], SIZE, 1)[1]
+    POOL.close()
+    one.close()
+
+
+@pytest.mark.parametrize(("free", "helpers"), [(300_000_000, 0), (500_000_000, 2), (10**10, 4), (10**12, 4)])
+def test_helpers_are_as_many_as_cores_and_memory_allow(free: int, helpers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "allowed", lambda: 4)
+    monkeypatch.setattr(memory, "free", lambda: free)
+    assert decoding.most_helpers() == helpers
 
 
 @pytest.mark.parametrize("program", ["/bin/false", "/no/such/python"])
