@@ -146,7 +146,7 @@ class Rehearsal:
         return trial.net.eval()
 
     def saved(self, trial: Trial, name: str, train_s: float) -> None:
-        """Checkpoints: one is written, if it is not large."""
+        """Checkpoints: one is written, if it is not large; the last holds no more than the chosen weights, which also lie apart."""
         weights = self.steps.parts.weights  # type: ignore[union-attr]
         self.saved_bytes = 2 * weights + self.steps.parts.copies  # type: ignore[union-attr]
         seconds = self.saved_bytes / BYTES_A_SECOND
@@ -156,8 +156,9 @@ class Rehearsal:
             trial.save()
             seconds = time.perf_counter() - begun
             self.saved_bytes = sum(path.stat().st_size for path in (self.scratch / "checkpoints").glob("step-*/*"))
-        count = 1 + int(train_s // trial.settings.checkpoint_every_s)
-        self.stages.append(Stage("save", name, count * seconds, count * seconds, resident()))
+        last = min(1.0, 2 * weights / max(1, self.saved_bytes))
+        seconds *= int(train_s // trial.settings.checkpoint_every_s) + last
+        self.stages.append(Stage("save", name, seconds, seconds, resident()))
 
     def judged(self, task: Any, net: Any, role: Role) -> None:
         """Validations, and the test split; the rung with the marks that the report needs."""

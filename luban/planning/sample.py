@@ -83,12 +83,12 @@ def open_sample(recipe: Recipe, folder: Path) -> Sample:
 def looked(recipe: Recipe, folder: Path) -> Sample | None:
     """A sample that says that preparing all takes too long; None where it does not, or says nothing: then all is prepared."""
     taken: Sample | None = None
-    begun = time.perf_counter()
+    until = time.perf_counter() + QUICK_S
     with suppress(LubanError, *DAMAGED), unheard(), scratch_folder(folder.parent, "plan") as place:
         paths = [path for _, path in locate(recipe.data, recipe.base.absolute(), whole=recipe.reading.text == "passage")]
         if max(map(size_of, paths)) > FEW_BYTES and all(is_divisible(path) and not is_packed(path) for path in paths):
-            taken = part(recipe, place.absolute())
-    if taken is None or taken.seconds <= QUICK_S - (time.perf_counter() - begun):
+            taken = part(recipe, place.absolute(), until=until)
+    if taken is None or taken.seconds <= until - time.perf_counter():
         memory.trim()
         return None
     for facts in taken.prepared.facts["warnings"]:
@@ -145,11 +145,12 @@ def child() -> None:
     prepare(recipe, Path(asked["folder"]).absolute())
 
 
-def part(recipe: Recipe, place: Path) -> Sample:
-    """Prepare two samples of each file: time and memory of the second are carried on to all bytes; libraries are loaded with the first."""
+def part(recipe: Recipe, place: Path, *, until: float = 0.0) -> Sample:
+    """Prepare two samples of each file: time and memory of the second are carried on to all bytes; libraries are loaded with the first, which is
+    enough where it says that all can be prepared `until` then."""
     few = sampled(recipe, place / "few", FEW_BYTES)
     first = carried(few, recipe, place / "few" / "prepared")
-    if few.scale == 1:
+    if few.scale == 1 or first.seconds <= until - time.perf_counter():
         return first
     most = min(SAMPLE_BYTES, int(FEW_BYTES * max(1.0, MORE_S * few.scale / first.seconds)))
     more = sampled(recipe, place / "more", most)
