@@ -170,13 +170,15 @@ class Pool:
     """Helpers that are free, kept for the next column or chunk that follows at once."""
 
     def __init__(self) -> None:
-        self.idle, self.lock, self.timer, self.owner = list[Helper](), threading.Lock(), None, os.getpid()
+        self.idle, self.lock, self.timer = list[Helper](), threading.Lock(), None
+
+    def forget(self) -> None:
+        """In a forked process: those that are free belong to the other one."""
+        self.idle, self.lock = [], threading.Lock()
 
     @contextmanager
     def borrowed(self) -> Iterator[Helper]:
         """A helper that is ready."""
-        if self.owner != os.getpid():  # forked: those that are free belong to the other process
-            self.__init__()
         with self.lock:
             helper = self.idle.pop() if self.idle else None
         helper = helper or Helper()
@@ -207,6 +209,7 @@ class Pool:
 
 
 POOL = Pool()
+os.register_at_fork(after_in_child=POOL.forget)
 
 
 def serve() -> None:

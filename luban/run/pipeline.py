@@ -243,7 +243,7 @@ class Work:
             self.recipe.training,
             folder=folder,
             validate=judge if len(last) else None,
-            purse=self.spending.purse(passes=(1 + (last is not between)) * (len(last) > 0), tested=tested if len(last) else 0.0),
+            purse=self.spending.purse(passes=1.0 if last is between else 2.0, tested=tested),
             tell=self.tell,
             interrupted=lambda: bool(self.interruption.number),
             tried=self.spending.tried,

@@ -101,8 +101,8 @@ def pack(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A net's weights, its optimizers and further named weights (average, best) as flat tensors and JSON."""
     tensors = {f"net/{name}": tensor for name, tensor in weights.items()}
-    for title, weights in extra.items():
-        tensors |= {f"{title}/{name}": tensor for name, tensor in weights.items()}
+    for title, others in extra.items():
+        tensors |= {f"{title}/{name}": tensor for name, tensor in others.items()}
     plain: dict[str, Any] = {}
     for part, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from luban.run import judging, pipeline
 from luban.run.judging import Judge
 from luban.run.pipeline import train
 from luban.tasks.regression import Regression
+from luban.training import checkpoints
+from luban.training.loop import BEST
 
 
 def recipe_of(folder: Path, **training: Any) -> dict[str, Any]:
@@ -45,6 +48,17 @@ def test_what_was_kept_is_what_is_found_again(way: str, tmp_path: Path, monkeypa
     afresh = train(recipe, folder=tmp_path / "afresh")
     assert len(found) - calls == calls // 2 + 1
     assert scores(kept) == scores(again) == scores(afresh)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_last_checkpoint_holds_the_chosen_weights_alone(way: str, tmp_path: Path) -> None:
+    train(recipe_of(tmp_path, **WAYS[way]), folder=tmp_path / "run")
+    last, best = checkpoints.load(tmp_path / "run" / "checkpoints"), checkpoints.read(tmp_path / "run" / "checkpoints" / BEST)
+    assert last is not None
+    assert best is not None
+    assert last[0].keys() == {f"net/{name}" for name in best[0]}
+    assert all(torch.equal(last[0][f"net/{name}"], tensor) for name, tensor in best[0].items())
+    assert last[1]["progress"]["done"]
 
 
 def test_large_marks_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_nonsense_of_a_helper_leaves_nothing_black(cells: list[Any], eager: None
 def test_a_forked_process_has_helpers_of_its_own() -> None:
     with POOL.borrowed() as one:
         pass
-    POOL.owner = 0  # as if another process had begun them
+    POOL.forget()  # as a forked process does
     with POOL.borrowed() as other:
         assert other is not one
         assert other.ask([None], SIZE, 1)[1]

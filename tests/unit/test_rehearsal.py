@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from luban.columns import Columns
 from luban.errors import DataError
-from luban.planning.rehearsal import repeated
+from luban.evaluation.ladder import Rung
+from luban.evaluation.metrics import find
+from luban.planning import rehearsal as rehearsal_of
+from luban.planning.growth import Growth
+from luban.planning.rehearsal import Rehearsal, repeated
 from luban.run import forecasting
 from luban.run.pipeline import train
 from luban.tasks.classification import Classification
@@ -21,6 +26,22 @@ def test_marks_of_unlike_numbers_of_rows_are_marks_of_the_same_rows(few: int, ot
     a, b = (repeated(Columns({"hit": np.arange(n) % 2}, 7 * np.arange(n) + 5), 11) for n in (few, others))
     assert a.row.tolist() == b.row.tolist() == list(range(11))
     assert a["hit"].tolist() == [i % few % 2 for i in range(11)]
+
+
+@pytest.mark.parametrize(("scale", "most", "judged"), [(1.0, 10**6, (20, 30)), (4.0, 10**6, (80, 120)), (4.0, 100, (80, 100))])
+def test_a_report_is_rehearsed_with_as_many_rows_as_the_run_will_have(
+    scale: float, most: int, judged: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung = Rung("mlp", object(), nn.Identity(), "baseline", 0.0)
+    rehearsal = object.__new__(Rehearsal)
+    rehearsal.examples = {name: Columns({}, np.arange(count)) for name, count in (("train", 200), ("validation", 20), ("test", 30))}
+    rehearsal.scale, rehearsal.metric, rehearsal.network, rehearsal.stages = scale, find("accuracy"), None, []
+    marks, growth = Columns({"hit": np.arange(7)}, np.arange(7)), Growth(1.0, 0.0, 1.0, 0, 0.5)
+    monkeypatch.setattr(rehearsal_of, "MOST_MARKS", most)
+    monkeypatch.setattr(Rehearsal, "answered", lambda self, rung, examples, part: (growth, round(scale * len(examples)), marks))
+    monkeypatch.setattr(Rehearsal, "validated", lambda *_: None)
+    rehearsal.predicted(rung, "validation")
+    assert (len(rung.validation or ()), len(rung.test or ())) == judged
 
 
 def test_a_forecast_that_fails_is_said_and_the_run_goes_on(
